@@ -1,0 +1,58 @@
+"""Test what is inside a language model the way you test code.
+
+Importing this package imports nothing heavy: each public name is fetched from its room on first use.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .assertions import InterpAssertionError as InterpAssertionError
+    from .assertions import NotApplicable as NotApplicable
+    from .assertions import assert_induction as assert_induction
+    from .assertions import assert_lens_crossover as assert_lens_crossover
+    from .errors import InterpError as InterpError
+    from .models import Model as Model
+    from .models import load as load
+    from .models import wrap as wrap
+    from .stats import Budget as Budget
+    from .stats import ErrorLevels as ErrorLevels
+    from .stats import Measurement as Measurement
+    from .stats import Outcome as Outcome
+    from .stats import Verdict as Verdict
+
+__version__ = "0.1.0.dev0"
+
+_ROOMS = {
+    "Budget": "stats",
+    "ErrorLevels": "stats",
+    "InterpAssertionError": "assertions",
+    "InterpError": "errors",
+    "Measurement": "stats",
+    "Model": "models",
+    "NotApplicable": "assertions",
+    "Outcome": "stats",
+    "Verdict": "stats",
+    "assert_induction": "assertions",
+    "assert_lens_crossover": "assertions",
+    "load": "models",
+    "wrap": "models",
+}
+
+__all__ = ["__version__", *sorted(_ROOMS)]
+
+
+def __getattr__(name: str) -> Any:
+    try:
+        room = _ROOMS[name]
+    except KeyError:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+    value = getattr(import_module(f".{room}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

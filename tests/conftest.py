@@ -1,0 +1,19 @@
+"""What all tests share: the reference material beside the checkout, where it exists."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytest_plugins = ["pytester"]
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder ``shared`` beside the checkout; the test is skipped where it is absent."""
+    if not SHARED.is_dir():
+        pytest.skip(f"the reference material is not beside this checkout ({SHARED.name}/ is missing)")
+    return SHARED
