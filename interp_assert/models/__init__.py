@@ -1,0 +1,29 @@
+"""Open a language model for measurement: identity, anatomy, sites, traced forward passes, random-weight twins.
+
+Importing this package imports neither torch, transformers nor numpy. (The modules behind it are light, so they are
+imported at once: fetched lazily, the function ``load`` would be hidden by its module of the same name.)
+"""
+
+from __future__ import annotations
+
+from .batching import BatchHalved, batches, for_batches
+from .identity import Identity
+from .load import load, preflight, wrap
+from .metering import Meter, MeteredSpan
+from .model import Model
+from .sources import ModelId, parse_id
+
+__all__ = [
+    "BatchHalved",
+    "Identity",
+    "Meter",
+    "MeteredSpan",
+    "Model",
+    "ModelId",
+    "batches",
+    "for_batches",
+    "load",
+    "parse_id",
+    "preflight",
+    "wrap",
+]

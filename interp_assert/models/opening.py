@@ -1,0 +1,231 @@
+"""Open a model directory with transformers: nothing it says may load foreign code, and nothing may be filled in at
+random."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import InterpError, ModelBroken, ModelRefused, UsageProblem
+from .directory import read_config, tensors_of, tokenizer_files, weight_files
+from .memory import available_memory, choose_dtype
+
+__all__ = ["UNTRUSTED_KEYS", "check_finite", "open_config", "open_module", "open_tokenizer", "resolve_device"]
+
+# What transformers would honour in a config.json and what can load kernels or other weight files, or patch classes.
+UNTRUSTED_KEYS = frozenset(
+    {
+        "attn_implementation",
+        "_attn_implementation",
+        "_attn_implementation_internal",
+        "experts_implementation",
+        "_experts_implementation",
+        "_experts_implementation_internal",
+        "use_kernels",
+        "kernel_config",
+        "fusion_config",
+        "transformers_weights",
+        "_name_or_path",
+        "name_or_path",
+    }
+)
+
+
+def resolve_device(device: str | None) -> torch.device:
+    """The device asked for; by default the first CUDA device if there is one, else the CPU.
+
+    Raises UsageProblem for a device that torch does not have here.
+    """
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        resolved = torch.device(device)
+    except RuntimeError as error:
+        raise UsageProblem(f"unknown device {device!r}: write cpu, cuda or cuda:1") from error
+    backend = {"cuda": torch.cuda, "mps": torch.backends.mps}.get(resolved.type)
+    if resolved.type == "cpu":
+        return resolved
+    if backend is None or not backend.is_available():
+        raise UsageProblem(
+            f"device {device!r} asked for, but this torch ({torch.__version__}) sees none here; leave device out or "
+            "write cpu"
+        )
+    if resolved.type == "cuda" and resolved.index is not None and resolved.index >= torch.cuda.device_count():
+        raise UsageProblem(f"device {device!r} asked for, but there are {torch.cuda.device_count()} CUDA devices")
+    return resolved
+
+
+def strip_untrusted(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config without UNTRUSTED_KEYS, in sub-configs too."""
+    return {
+        key: strip_untrusted(value) if isinstance(value, Mapping) else value
+        for key, value in config.items()
+        if key not in UNTRUSTED_KEYS
+    }
+
+
+def open_config(directory: Path, where: str, *, trust_remote_code: bool) -> Any:
+    """The transformers config of a directory, stripped of UNTRUSTED_KEYS.
+
+    Raises ModelRefused for unknown architectures, code shipped with the model and what is no causal language model;
+    ModelBroken for values that the config class rejects.
+    """
+    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    raw = strip_untrusted(read_config(directory))
+    code = (raw.get("auto_map") or {}) if trust_remote_code else {}
+    if raw.get("quantization_config"):
+        method = (raw["quantization_config"] or {}).get("quant_method", "unknown")
+        raise ModelRefused(
+            f"{where}: its weights are quantised ({method}), which needs kernels of its own and changes what is "
+            "measured; "
+            "dequantise it first: AutoModelForCausalLM.from_pretrained(model).dequantize().save_pretrained(directory)"
+        )
+    try:
+        if "AutoConfig" in code:
+            config = AutoConfig.from_pretrained(directory, trust_remote_code=True)
+            config._attn_implementation = None
+        elif raw.get("model_type") in CONFIG_MAPPING:
+            kind = raw.pop("model_type")
+            config = CONFIG_MAPPING[kind].from_dict(raw)
+        else:
+            raise ModelRefused(
+                f"{where}: model_type {raw.get('model_type')!r} is unknown to this transformers; upgrade "
+                "transformers, or, if the model "
+                "ships its own code and you trust that code, pass trust_remote_code=True"
+            )
+    except InterpError:
+        raise
+    except Exception as error:
+        raise ModelBroken(f"{directory / 'config.json'} is rejected by transformers: {_first_line(error)}") from error
+    if "AutoModelForCausalLM" not in code and type(config) not in AutoModelForCausalLM._model_mapping:
+        architectures = ", ".join(raw.get("architectures") or []) or "none named"
+        raise ModelRefused(
+            f"{where} is no causal language model: model_type {config.model_type!r} ({architectures}) has no "
+            "language-model head"
+        )
+    return config
+
+
+def open_module(
+    directory: Path, where: str, *, device: torch.device, dtype: str | None, trust_remote_code: bool
+) -> torch.nn.Module:
+    """Load the weights: every parameter comes from the files, is finite, and needs no gradient; the module is in eval
+    mode.
+
+    Raises ModelRefused if the weights do not fit in memory, ModelBroken if they do not match the architecture or are
+    not finite.
+    """
+    from transformers import AutoModelForCausalLM
+
+    tensors = [tensor for path in weight_files(directory) for tensor in tensors_of(path)]
+    config = open_config(directory, where, trust_remote_code=trust_remote_code)
+    if device.type == "cpu":
+        dtype = choose_dtype(tensors, available_memory(), requested=dtype, where=where)
+    try:
+        with _quiet():
+            module, info = AutoModelForCausalLM.from_pretrained(
+                directory,
+                config=config,
+                dtype=getattr(torch, dtype) if dtype else "auto",
+                trust_remote_code=trust_remote_code,
+                use_safetensors=True,
+                local_files_only=True,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # reported below, with all names at once
+            )
+    except InterpError:
+        raise
+    except Exception as error:
+        raise ModelBroken(
+            f"{where}: transformers cannot load the weights in {directory}: {_first_line(error)}"
+        ) from error
+    _refuse_mismatch(info, where)
+    check_finite(module, where)
+    module = module.to(device)
+    module.eval()
+    module.requires_grad_(False)
+    return module  # type: ignore[no-any-return]
+
+
+def open_tokenizer(directory: Path, where: str, *, trust_remote_code: bool) -> Any | None:
+    """The directory's tokenizer; None if it has none, ModelBroken if it has one that cannot be read."""
+    from transformers import AutoTokenizer
+
+    files = tokenizer_files(directory)
+    if not [
+        path
+        for path in files
+        if path.name not in ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+    ]:
+        return None
+    try:
+        with _quiet():
+            return AutoTokenizer.from_pretrained(directory, trust_remote_code=trust_remote_code, local_files_only=True)
+    except Exception as error:
+        names = ", ".join(path.name for path in files)
+        raise ModelBroken(
+            f"{where}: the tokenizer in {directory} ({names}) cannot be read: {_first_line(error)}"
+        ) from error
+
+
+def check_finite(module: torch.nn.Module, where: str) -> None:
+    """Raise ModelBroken naming the first parameter that holds NaN or an infinity."""
+    for name, parameter in module.named_parameters():
+        if parameter.numel() == 0 or not parameter.is_floating_point():
+            continue
+        low, high = torch.aminmax(parameter.detach())  # NaN propagates, and no copy of the tensor is made
+        if not (torch.isfinite(low) and torch.isfinite(high)):
+            raise ModelBroken(
+                f"{where}: the weights are not finite: {name} ({parameter.dtype}) ranges from {low.item()} to "
+                f"{high.item()}"
+            )
+
+
+def _refuse_mismatch(info: Mapping[str, Any], where: str) -> None:
+    faults = []
+    if info["missing_keys"]:
+        faults.append(f"no file has {_some(info['missing_keys'])} (transformers would fill them in at random)")
+    if info["mismatched_keys"]:
+        shapes = [f"{key} {tuple(found)} for {tuple(due)}" for key, found, due in sorted(info["mismatched_keys"])]
+        faults.append(f"wrong shapes: {_some(shapes)}")
+    if info["unexpected_keys"]:
+        faults.append(f"the architecture has no place for {_some(info['unexpected_keys'])}")
+    if info["error_msgs"]:
+        faults.append("; ".join(info["error_msgs"]))
+    if faults:
+        raise ModelBroken(f"{where}: the weights do not match config.json: {'; '.join(faults)}")
+
+
+def _some(names: Any, at_most: int = 4) -> str:
+    names = sorted(names)
+    rest = f" and {len(names) - at_most} more" if len(names) > at_most else ""
+    return ", ".join(names[:at_most]) + rest
+
+
+def _first_line(error: BaseException) -> str:
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+class _quiet:
+    """No progress bars and no loading report of transformers while a model opens; whatever is wrong is raised
+    instead."""
+
+    def __enter__(self) -> None:
+        from transformers.utils import logging
+
+        self._logging = logging
+        self._level = logging.get_verbosity()
+        self._bars = logging.is_progress_bar_enabled()
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+
+    def __exit__(self, *exc: object) -> None:
+        self._logging.set_verbosity(self._level)
+        if self._bars and not os.environ.get("HF_HUB_DISABLE_PROGRESS_BARS"):
+            self._logging.enable_progress_bar()
