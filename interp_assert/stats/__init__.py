@@ -1,0 +1,64 @@
+"""Statistics that know no model: measurements, the exact sequential gate, approximate comparisons, verdicts.
+
+Names are fetched on first use, so that outcomes, levels and budgets cost no numpy.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .approximate import ApproximateGate as ApproximateGate
+    from .approximate import TwinComparison as TwinComparison
+    from .approximate import compare_with_twins as compare_with_twins
+    from .approximate import logit_count as logit_count
+    from .gate import SequentialGate as SequentialGate
+    from .levels import QUICK as QUICK
+    from .levels import STANDARD as STANDARD
+    from .levels import THOROUGH as THOROUGH
+    from .levels import Budget as Budget
+    from .levels import ErrorLevels as ErrorLevels
+    from .measurement import BadMeasurement as BadMeasurement
+    from .measurement import Cost as Cost
+    from .measurement import Measurement as Measurement
+    from .verdict import ControlResult as ControlResult
+    from .verdict import Outcome as Outcome
+    from .verdict import Verdict as Verdict
+    from .verdict import combine as combine
+
+_MODULES = {
+    "ApproximateGate": "approximate",
+    "BadMeasurement": "measurement",
+    "Budget": "levels",
+    "ControlResult": "verdict",
+    "Cost": "measurement",
+    "ErrorLevels": "levels",
+    "Measurement": "measurement",
+    "Outcome": "verdict",
+    "QUICK": "levels",
+    "STANDARD": "levels",
+    "SequentialGate": "gate",
+    "THOROUGH": "levels",
+    "TwinComparison": "approximate",
+    "Verdict": "verdict",
+    "combine": "verdict",
+    "compare_with_twins": "approximate",
+    "logit_count": "approximate",
+}
+
+__all__ = [*_MODULES]
+
+
+def __getattr__(name: str) -> Any:
+    try:
+        module = _MODULES[name]
+    except KeyError:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+    value = getattr(import_module(f".{module}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

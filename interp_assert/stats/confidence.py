@@ -1,0 +1,59 @@
+"""The confidence sequence of the gate: the smallest mean that the bets have not refuted, found by bisection.
+
+Inverting one test per candidate mean gives an interval that holds at every sample at once (Ville's inequality), so it
+may be read where a gate stopped. The wealth falls as the candidate rises, which makes bisection exact. Scale [0, 1]
+throughout.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .betting import Floats, accumulated, log_factors, log_mixture, moving_threshold
+
+__all__ = ["log_wealth_against", "lower_end"]
+
+
+def log_wealth_against(x: Floats, mean: float, population: int | None = None) -> float:
+    """The log-wealth, after all of ``x`` (n,), of betting that the mean is larger than ``mean``."""
+    if population is None:
+        distinct, counts = np.unique(x, return_counts=True)
+        factors = log_factors(distinct, mean)
+        return float(log_mixture((factors * counts[:, None]).sum(axis=0)))
+    sums = accumulated(0.0, x)[:-1]
+    m = moving_threshold(sums, np.arange(x.size, dtype=np.float64), mean, population)
+    return float(log_mixture(log_factors(x, m).sum(axis=0)))
+
+
+def lower_end(x: Floats, level: float, population: int | None = None) -> float:
+    """The smallest mean in [0, 1] against which the wealth is below ``1 / level``.
+
+    ``x``: the values so far, in the order drawn, (n,). With ``population`` the mean is that of a finite list, which
+    cannot lie below S / N or above (S + N - n) / N; a list drawn to its end has one possible mean.
+    """
+    if x.size == 0:
+        return 0.0
+    total = float(accumulated(0.0, x)[-1])
+    if population is None:
+        refuted, possible = 0.0, float(np.clip(total / x.size, 0.0, 1.0))
+    else:
+        refuted, possible = total / population, min((total + population - x.size) / population, 1.0)
+        if x.size == population:
+            return min(refuted, 1.0)
+    limit = -np.log(level)
+
+    def is_refuted(mean: float) -> bool:
+        return log_wealth_against(x, mean, population) >= limit
+
+    if not is_refuted(refuted):
+        return refuted
+    if is_refuted(possible):  # only a list, in an order that chance gives with probability below the level
+        return possible
+    while True:
+        middle = refuted + (possible - refuted) / 2.0
+        if not refuted < middle < possible:
+            return possible
+        if is_refuted(middle):
+            refuted = middle
+        else:
+            possible = middle

@@ -1,0 +1,68 @@
+"""How sure a decision must be (error levels) and how much it may cost (budgets)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..errors import UsageProblem
+
+__all__ = ["QUICK", "STANDARD", "THOROUGH", "Budget", "ErrorLevels"]
+
+
+_CLUSTERS = {"quick": 128, "standard": 512, "thorough": 4096}
+
+
+@dataclass(frozen=True)
+class ErrorLevels:
+    """The largest probabilities of wrong decisions, each strictly between 0 and 0.5.
+
+    Raises ``UsageProblem`` for a level outside that range.
+    """
+
+    pass_: float = 0.01
+    """of PASS although the claim is false"""
+    fail: float = 0.001
+    """of FAIL although the claim is true"""
+    control: float = 0.01
+    """of a control's wrong PASS, and of its wrong FAIL"""
+
+    def __post_init__(self) -> None:
+        for name in ("pass_", "fail", "control"):
+            level = getattr(self, name)
+            if isinstance(level, bool) or not isinstance(level, (int, float)) or not 0.0 < level < 0.5:
+                raise UsageProblem(
+                    f"error level {name.rstrip('_')}={level!r} must be a number above 0 and below 0.5; "
+                    "0.01 is usual, 0.0001 costs about twice the clusters"
+                )
+            object.__setattr__(self, name, float(level))
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How many clusters a gate may draw before it says INCONCLUSIVE; a gate may stop earlier.
+
+    Raises ``UsageProblem`` unless ``clusters`` is a positive whole number.
+    """
+
+    name: str
+    clusters: int
+
+    def __post_init__(self) -> None:
+        if isinstance(self.clusters, bool) or not isinstance(self.clusters, int) or self.clusters < 1:
+            raise UsageProblem(
+                f"budget {self.name!r} allows {self.clusters!r} clusters; it must be a whole number, at least 1"
+            )
+
+    @classmethod
+    def named(cls, name: str) -> Budget:
+        """The budget called ``name``; raises ``UsageProblem`` naming the choices."""
+        try:
+            return cls(name, _CLUSTERS[name])
+        except KeyError:
+            choices = ", ".join(f"{known} ({clusters:,})" for known, clusters in _CLUSTERS.items())
+            raise UsageProblem(f"unknown budget {name!r}; choose one of {choices} clusters") from None
+
+
+QUICK = Budget.named("quick")
+STANDARD = Budget.named("standard")
+THOROUGH = Budget.named("thorough")
