@@ -1,0 +1,23 @@
+"""Seeded streams of clusters of prompts, one module per kind."""
+
+from __future__ import annotations
+
+from .facts import Fact, ResolvedFacts, Statement, fact_templates, resolve_facts, resolve_statements, statements
+from .pool import TokenPool, bos_id, token_pool
+from .repeated import PoolTooSmall, RepeatedTokens, RepeatedTokenStream
+
+__all__ = [
+    "Fact",
+    "PoolTooSmall",
+    "RepeatedTokenStream",
+    "RepeatedTokens",
+    "ResolvedFacts",
+    "Statement",
+    "TokenPool",
+    "bos_id",
+    "fact_templates",
+    "resolve_facts",
+    "resolve_statements",
+    "statements",
+    "token_pool",
+]
