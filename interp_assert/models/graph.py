@@ -1,0 +1,236 @@
+"""One recorded forward pass: which module was called with which values, and which operation made each value.
+
+A *value* is a number that stands for the content of a tensor at one moment. Aliases of the same content (views of the
+same shape, ``detach``, dropout in eval mode) share one value; an in-place operation gives its tensor a new one. The
+recording is what the anatomy is read from, so that a structure is found by what the model computes and not by what
+its modules are called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, is_dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+Location = tuple[Any, ...]
+"""Where a tensor sits in a module's arguments or results: ``(0,)``, ``("hidden_states",)``, ``(1, 0)``; ``()`` is the
+result itself.
+"""
+
+
+class Ref(NamedTuple):
+    """A tensor argument of a recorded operation, replaced by the value that it held."""
+
+    value: int
+
+
+@dataclass(frozen=True)
+class Op:
+    """One ATen operation: arguments with tensors replaced by ``Ref``, and the module call it ran in."""
+
+    index: int
+    name: str
+    func: Any
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    call: int
+
+
+@dataclass
+class Call:
+    """One execution of one module."""
+
+    index: int
+    path: str
+    nth: int
+    parent: int
+    module: torch.nn.Module
+    first_op: int
+    end_op: int = -1
+    inputs: dict[Location, int] = field(default_factory=dict)
+    outputs: dict[Location, int] = field(default_factory=dict)
+
+
+@dataclass
+class Recording:
+    """Operations and module calls of one forward pass, in order of execution."""
+
+    ops: list[Op] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
+    producer: dict[int, Op] = field(default_factory=dict)
+    shapes: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    dtypes: dict[int, torch.dtype] = field(default_factory=dict)
+    leaves: dict[int, torch.Tensor] = field(default_factory=dict)
+    result: Any = None
+
+    def ancestors(self, call: int) -> Iterator[int]:
+        """The call itself and every call around it, innermost first; ``-1`` (no module) is not yielded."""
+        while call >= 0:
+            yield call
+            call = self.calls[call].parent
+
+    def inside(self, call: int, outer: int) -> bool:
+        """Whether ``call`` is ``outer`` or happened within it."""
+        return outer in self.ancestors(call)
+
+    def child_towards(self, call: int, outer: int) -> int | None:
+        """The direct child call of ``outer`` in which ``call`` happened; None where ``call`` is ``outer`` itself or
+        outside it.
+        """
+        previous = None
+        for ancestor in self.ancestors(call):
+            if ancestor == outer:
+                return previous
+            previous = ancestor
+        return None
+
+
+def tensors_in(tree: Any, at: Location = ()) -> Iterator[tuple[Location, torch.Tensor]]:
+    """Every tensor of nested tuples, lists, mappings and dataclasses with its location, in order."""
+    if isinstance(tree, torch.Tensor):
+        yield at, tree
+    elif isinstance(tree, Mapping):
+        for key, item in tree.items():
+            yield from tensors_in(item, (*at, key))
+    elif isinstance(tree, tuple | list):
+        for key, item in enumerate(tree):
+            yield from tensors_in(item, (*at, key))
+    elif is_dataclass(tree) and not isinstance(tree, type):
+        for key, item in vars(tree).items():
+            yield from tensors_in(item, (*at, key))
+
+
+_ALIASES = frozenset({"aten.alias.default", "aten.detach.default", "aten.lift_fresh.default", "aten.view_as.default"})
+_VIEWS = frozenset({"aten.view.default", "aten.slice.Tensor", "aten.expand.default", "aten._reshape_alias.default"})
+
+
+def _key(tensor: torch.Tensor) -> tuple[Any, ...]:
+    return (tensor.data_ptr(), tensor.storage_offset(), tuple(tensor.shape), tensor.stride(), tensor.dtype)
+
+
+class _Recorder(TorchDispatchMode):
+    """Lives for one forward pass: names each tensor's content, and keeps the tensors alive so that no address is used
+    twice.
+    """
+
+    def __init__(self, recording: Recording) -> None:
+        super().__init__()
+        self.recording = recording
+        self.stack: list[int] = []
+        self.names: dict[tuple[Any, ...], int] = {}
+        self.alive: list[torch.Tensor] = []
+        self.counts: dict[str, int] = {}
+
+    def name(self, tensor: torch.Tensor) -> int:
+        """The value that this tensor holds now; a tensor never seen before is a leaf (parameter, buffer, input,
+        constant).
+        """
+        value = self.names.get(_key(tensor))
+        if value is None:
+            value = self.fresh(tensor)
+            self.recording.leaves[value] = tensor
+        return value
+
+    def fresh(self, tensor: torch.Tensor) -> int:
+        value = len(self.recording.shapes)
+        self.names[_key(tensor)] = value
+        self.recording.shapes[value] = tuple(tensor.shape)
+        self.recording.dtypes[value] = tensor.dtype
+        self.alive.append(tensor)
+        return value
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        inputs: list[int] = []
+
+        def refer(item: Any) -> Any:
+            if isinstance(item, torch.Tensor):
+                inputs.append(self.name(item))
+                return Ref(inputs[-1])
+            if isinstance(item, tuple | list):
+                return type(item)(refer(part) for part in item)
+            return item
+
+        kept_args = tuple(refer(item) for item in args)
+        kept_kwargs = {key: refer(item) for key, item in kwargs.items()}
+        out = func(*args, **kwargs)
+        name = str(func)
+        produced = [tensor for _, tensor in tensors_in(out)]
+        if len(produced) == 1 and inputs and self._same_content(name, inputs[0], produced[0]):
+            self.names[_key(produced[0])] = inputs[0]
+            self.alive.append(produced[0])
+            return out
+        op = Op(
+            index=len(self.recording.ops),
+            name=name,
+            func=func,
+            args=kept_args,
+            kwargs=kept_kwargs,
+            inputs=tuple(inputs),
+            outputs=tuple(self.fresh(tensor) for tensor in produced),
+            call=self.stack[-1] if self.stack else -1,
+        )
+        self.recording.ops.append(op)
+        for value in op.outputs:
+            self.recording.producer[value] = op
+        return out
+
+    def _same_content(self, name: str, value: int, tensor: torch.Tensor) -> bool:
+        if name not in _ALIASES and name not in _VIEWS:
+            return False
+        return self.recording.shapes[value] == tuple(tensor.shape) and self.recording.dtypes[value] == tensor.dtype
+
+    def enter(self, path: str, module: torch.nn.Module, args: Any, kwargs: Any) -> None:
+        nth = self.counts.get(path, 0)
+        self.counts[path] = nth + 1
+        call = Call(
+            index=len(self.recording.calls),
+            path=path,
+            nth=nth,
+            parent=self.stack[-1] if self.stack else -1,
+            module=module,
+            first_op=len(self.recording.ops),
+        )
+        call.inputs = {
+            at: self.name(tensor) for tree in (args, kwargs) for at, tensor in tensors_in(tree) if tensor.numel()
+        }
+        self.recording.calls.append(call)
+        self.stack.append(call.index)
+
+    def leave(self, out: Any) -> None:
+        call = self.recording.calls[self.stack.pop()]
+        call.end_op = len(self.recording.ops)
+        call.outputs = {at: self.name(tensor) for at, tensor in tensors_in(out) if tensor.numel()}
+
+
+def record(module: torch.nn.Module, forward: Callable[[], Any]) -> Recording:
+    """Run ``forward`` once and record every operation and every call of ``module`` and the modules inside it.
+
+    Hooks and the recording mode are gone afterwards, whatever happens. Memory: every intermediate tensor of the pass
+    stays alive until the end, so record short batches only.
+    """
+    recording = Recording()
+    recorder = _Recorder(recording)
+    handles = []
+    try:
+        for path, part in module.named_modules():
+
+            def before(part: torch.nn.Module, args: Any, kwargs: Any, path: str = path) -> None:
+                recorder.enter(path, part, args, kwargs)
+
+            def after(_part: torch.nn.Module, _args: Any, out: Any) -> None:
+                recorder.leave(out)
+
+            handles.append(part.register_forward_pre_hook(before, with_kwargs=True))
+            handles.append(part.register_forward_hook(after))
+        with torch.no_grad(), recorder:
+            recording.result = forward()
+    finally:
+        for handle in handles:
+            handle.remove()
+    return recording

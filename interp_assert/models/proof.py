@@ -1,0 +1,224 @@
+"""Proofs: the identities that an anatomy promises, checked by numbers on the model itself.
+
+One batch serves many proofs: row ``i + 1`` overwrites block ``i``, row 0 is written back unchanged everywhere and
+must not move.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from . import calling
+from .sites import block_of, part_of
+from .taps import take
+
+if TYPE_CHECKING:
+    from .anatomy import Anatomy
+    from .model import Model
+
+PROOF_LENGTH = 8
+TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-5, torch.bfloat16: 2e-2, torch.float16: 4e-3}
+"""Largest relative error at which an identity counts as holding, by dtype; rounding, not slack."""
+
+
+@dataclass(frozen=True)
+class Proof:
+    """One identity at one block (None: of the whole model): its relative error, the limit, and whether it holds."""
+
+    identity: str
+    block: int | None
+    error: float
+    limit: float
+
+    @property
+    def holds(self) -> bool:
+        return self.error <= self.limit  # NaN compares false
+
+    def describe(self) -> str:
+        where = "" if self.block is None else f" at block {self.block}"
+        sign = "<=" if self.holds else ">"
+        return f"{self.identity}{where}: relative error {self.error:.2g} {sign} {self.limit:.2g}"
+
+
+def random_ids(model: Model, *, rows: int, length: int) -> torch.Tensor:
+    """Seeded token ids from the middle of the vocabulary, where special tokens are rare; all rows alike but drawn
+    once.
+    """
+    generator = torch.Generator().manual_seed(0)
+    low, high = model.vocab_size // 5, max(model.vocab_size * 4 // 5, model.vocab_size // 5 + 2)
+    row = torch.randint(low, min(high, model.vocab_size), (1, length), generator=generator)
+    return row.repeat(rows, 1).to(model.device)
+
+
+def tolerance(model: Model) -> float:
+    return TOLERANCE.get(model.dtype, 2e-2)
+
+
+def prove_at_load(anatomy: Anatomy, model: Model) -> None:
+    """Residuals, addends and readout on every block; what fails leaves ``routes`` and is named in ``missing``."""
+    length = PROOF_LENGTH if model.max_positions is None else min(PROOF_LENGTH, model.max_positions)
+    ids = random_ids(model, rows=anatomy.n_blocks + 1, length=length)
+    with torch.no_grad():
+        plain = take(calling.forward(model.module, ids), anatomy.logits_at)
+    sites = [
+        site
+        for site in anatomy.routes
+        if part_of(site) in ("resid_pre", "resid_post") or part_of(site).endswith(".out")
+    ]
+    values, logits = _pass(anatomy, model, ids, read=sites)
+    limit = tolerance(model)
+    proofs = [Proof("reading leaves the logits bitwise equal", None, _distance(logits, plain), 0.0)]
+    proofs += _prove_chain(anatomy, values, limit)
+    proofs += _prove_sums(anatomy, values, limit)
+    proofs += _prove_readout(anatomy, values, logits, limit)
+    proofs += _prove_writes(anatomy, model, ids, logits, "resid_post")
+    anatomy.proofs += proofs
+    anatomy.proven |= {"resid_pre", "resid_post"}
+    for proof in proofs:
+        if not proof.holds:
+            _withdraw(anatomy, proof)
+
+
+def prove_part(anatomy: Anatomy, model: Model, part: str) -> str | None:
+    """Prove one kind of site on first use; the reason why it fails, or None."""
+    length = PROOF_LENGTH if model.max_positions is None else min(PROOF_LENGTH, model.max_positions)
+    sites = [site for site in anatomy.routes if part_of(site) == part]
+    ids = random_ids(model, rows=len(sites) + 1, length=length)
+    values, logits = _pass(anatomy, model, ids, read=sites)
+    proofs = _prove_writes(anatomy, model, ids, logits, part)
+    if part == "attn.pattern":
+        for site in sites:
+            error = float((values[site].float().sum(-1) - 1).abs().max())
+            proofs.append(Proof("attention probabilities sum to 1", block_of(site), error, max(1e-4, tolerance(model))))
+    anatomy.proofs += proofs
+    failed = next((proof for proof in proofs if not proof.holds), None)
+    return None if failed is None else failed.describe()
+
+
+def summary(proofs: Iterable[Proof]) -> list[Proof]:
+    """For each identity its worst case."""
+    worst: dict[str, Proof] = {}
+    for proof in proofs:
+        held = worst.get(proof.identity)
+        if held is None or not proof.holds or (held.holds and proof.error > held.error):
+            worst[proof.identity] = proof
+    return list(worst.values())
+
+
+def _pass(
+    anatomy: Anatomy,
+    model: Model,
+    ids: torch.Tensor,
+    *,
+    read: Iterable[str] = (),
+    write: dict[str, list[Callable[[torch.Tensor], torch.Tensor]]] | None = None,
+) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+    from .trace import trace_module  # the tracer knows the anatomy only by its type
+
+    values, logits = trace_module(model.module, anatomy, ids, list(read), write or {}, None, logits=True)
+    assert logits is not None
+    return values, logits
+
+
+def _distance(left: torch.Tensor, right: torch.Tensor) -> float:
+    """||left - right|| / ||right||, in float64."""
+    scale = right.double().norm()
+    difference = (left.double() - right.double()).norm()
+    return float(difference / scale) if scale > 0 else float(difference)
+
+
+def _prove_chain(anatomy: Anatomy, values: dict[str, torch.Tensor], limit: float) -> list[Proof]:
+    return [
+        Proof(
+            "resid_pre of a block equals resid_post of the one before",
+            index,
+            _distance(values[f"blocks.{index}.resid_pre"], values[f"blocks.{index - 1}.resid_post"]),
+            limit,
+        )
+        for index in range(1, anatomy.n_blocks)
+    ]
+
+
+def _prove_sums(anatomy: Anatomy, values: dict[str, torch.Tensor], limit: float) -> list[Proof]:
+    proofs = []
+    for block in anatomy.blocks:
+        if anatomy.complete[block.index]:
+            prefix = f"blocks.{block.index}."
+            total = values[f"{prefix}resid_pre"].double() * anatomy.base_scales[block.index]
+            for kind in block.kinds:
+                total = total + values[f"{prefix}{kind}.out"].double()
+            proofs.append(
+                Proof(
+                    "resid_pre plus addends equals resid_post",
+                    block.index,
+                    _distance(total, values[f"{prefix}resid_post"]),
+                    limit,
+                )
+            )
+    return proofs
+
+
+def _prove_readout(
+    anatomy: Anatomy, values: dict[str, torch.Tensor], logits: torch.Tensor, limit: float
+) -> list[Proof]:
+    if anatomy.readout is None:
+        return []
+    last = values[f"blocks.{anatomy.n_blocks - 1}.resid_post"]
+    return [
+        Proof("unembedding the last residual gives the logits", None, _distance(anatomy.unembed(last), logits), limit)
+    ]
+
+
+def _prove_writes(anatomy: Anatomy, model: Model, ids: torch.Tensor, before: torch.Tensor, part: str) -> list[Proof]:
+    """Write back row 0 unchanged, overwrite the site of block i in row i + 1."""
+    sites = [site for site in anatomy.routes if part_of(site) == part]
+
+    def overwrite(row: int) -> Callable[[torch.Tensor], torch.Tensor]:
+        def edit(site: torch.Tensor) -> torch.Tensor:
+            edited = site.clone()
+            edited[row] = _other(site[row])
+            return edited
+
+        return edit
+
+    _, after = _pass(anatomy, model, ids, write={site: [overwrite(row)] for row, site in enumerate(sites, start=1)})
+    proofs = [
+        Proof(
+            f"writing {part} back unchanged leaves the logits bitwise equal", None, _distance(after[0], before[0]), 0.0
+        )
+    ]
+    for row, site in enumerate(sites, start=1):
+        change = _distance(after[row], before[row])
+        # Recorded as an error of 0 or 1: the identity is that something moves, whatever its size.
+        proofs.append(Proof(f"overwriting {part} changes the logits", block_of(site), 0.0 if change > 0 else 1.0, 0.0))
+    return proofs
+
+
+def _other(tensor: torch.Tensor) -> torch.Tensor:
+    """Different values of the same kind and size: features (or keys) rolled by one, with another sign pattern."""
+    rolled = tensor.roll(1, dims=-1)
+    return rolled if not torch.equal(rolled, tensor) else tensor + 1
+
+
+def _withdraw(anatomy: Anatomy, proof: Proof) -> None:
+    """Take back what an identity that does not hold had promised."""
+    reason = proof.describe()
+    if "unembedding" in proof.identity:
+        anatomy.readout = None
+        anatomy.missing["unembed"] = reason
+    elif "addends" in proof.identity:
+        for kind in anatomy.blocks[proof.block or 0].kinds:
+            site = f"blocks.{proof.block}.{kind}.out"
+            anatomy.routes.pop(site, None)
+            anatomy.missing[site] = reason
+    else:
+        for part in ("resid_pre", "resid_post"):
+            for site in [
+                site for site in anatomy.routes if part_of(site) == part and proof.block in (None, block_of(site))
+            ]:
+                del anatomy.routes[site]
+                anatomy.missing[site] = reason

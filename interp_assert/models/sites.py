@@ -1,0 +1,116 @@
+"""The names of everything that can be read or written inside a model, their shapes, and the names other libraries
+give them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from ..errors import SiteNotAvailable
+
+SHAPES = {
+    "embed": "(batch, pos, d_model)",
+    "resid_pre": "(batch, pos, d_model)",
+    "resid_mid": "(batch, pos, d_model)",
+    "resid_post": "(batch, pos, d_model)",
+    "attn.out": "(batch, pos, d_model)",
+    "attn.out_raw": "(batch, pos, d_model)",
+    "attn.pattern": "(batch, head, query, key)",
+    "mlp.out": "(batch, pos, d_model)",
+    "mlp.out_raw": "(batch, pos, d_model)",
+    "mlp.neurons": "(batch, pos, d_mlp)",
+    "ssm.out": "(batch, pos, d_model)",
+    "ssm.out_raw": "(batch, pos, d_model)",
+    "mixer.out": "(batch, pos, d_model)",
+    "mixer.out_raw": "(batch, pos, d_model)",
+    "final_norm": "(batch, pos, d_model)",
+    "logits": "(batch, pos, vocab)",
+}
+"""Shape of each site, by the part of its name after ``blocks.{i}.``."""
+
+_BLOCK = re.compile(r"^blocks\.(-?\d+|\*)\.(.+)$")
+
+_TRANSFORMER_LENS = {
+    "hook_embed": "embed",
+    "ln_final.hook_normalized": "final_norm",
+    "hook_resid_pre": "resid_pre",
+    "hook_resid_mid": "resid_mid",
+    "hook_resid_post": "resid_post",
+    "hook_attn_out": "attn.out",
+    "hook_mlp_out": "mlp.out",
+    "attn.hook_pattern": "attn.pattern",
+    "mlp.hook_post": "mlp.neurons",
+}
+
+
+def part_of(site: str) -> str:
+    """``blocks.3.attn.out`` -> ``attn.out``; a site outside the blocks is its own part."""
+    match = _BLOCK.match(site)
+    return match.group(2) if match else site
+
+
+def block_of(site: str) -> int | None:
+    """The number of the block in a site's name, None for sites outside the blocks."""
+    match = _BLOCK.match(site)
+    return int(match.group(1)) if match else None
+
+
+def expand(names: str | Iterable[str], available: Iterable[str], missing: dict[str, str], n_blocks: int) -> list[str]:
+    """The sites that ``names`` mean, in order and without repeats.
+
+    ``blocks.*.resid_post`` stands for every block that has it, ``blocks.-1.`` counts from the end, TransformerLens
+    hook names (``blocks.3.hook_resid_post``) are aliases.
+
+    Raises:
+        SiteNotAvailable: a name that this model does not have; the message lists those it has, or why this one is
+            missing.
+    """
+    have = dict.fromkeys(available)
+    wanted: dict[str, None] = {}
+    for name in [names] if isinstance(names, str) else names:
+        if not isinstance(name, str):
+            raise SiteNotAvailable(
+                f"A site is named by a string such as 'blocks.0.resid_post'; {name!r} is {type(name).__name__}."
+            )
+        match = _BLOCK.match(name)
+        if match is None:
+            found = [_TRANSFORMER_LENS.get(name, name)]
+        else:
+            index, part = match.groups()
+            part = _TRANSFORMER_LENS.get(part, part)
+            if index == "*":
+                found = [site for i in range(n_blocks) if (site := f"blocks.{i}.{part}") in have] or [
+                    f"blocks.*.{part}"
+                ]
+            else:
+                number = int(index)
+                found = [f"blocks.{number + n_blocks if number < 0 else number}.{part}"]
+        for site in found:
+            if site not in have:
+                raise SiteNotAvailable(_explain(name, site, have, missing, n_blocks))
+            wanted[site] = None
+    return list(wanted)
+
+
+def summarise(available: Iterable[str]) -> str:
+    """The available sites in a line: block sites are listed once, with the number of blocks that have them."""
+    parts: dict[str, int] = {}
+    for site in available:
+        key = f"blocks.{{i}}.{part_of(site)}" if block_of(site) is not None else site
+        parts[key] = parts.get(key, 0) + 1
+    return ", ".join(
+        key if count == 1 and "{i}" not in key else f"{key} ({count} blocks)" for key, count in parts.items()
+    )
+
+
+def _explain(name: str, site: str, have: dict[str, None], missing: dict[str, str], n_blocks: int) -> str:
+    part = part_of(site)
+    number = block_of(site) if "*" not in site else None
+    reason = missing.get(site) or missing.get(f"blocks.*.{part}") or missing.get(part)
+    if number is not None and not 0 <= number < n_blocks:
+        reason = f"the model has {n_blocks} blocks, 0 to {n_blocks - 1}"
+    if reason is None and part not in SHAPES:
+        reason = "no site has this name"
+    because = f": {reason}" if reason else ""
+    return f"Site {name!r} is not available{because}. This model has: {summarise(have)}."

@@ -1,0 +1,330 @@
+"""One forward pass that reads and writes sites, and takes its hooks off whatever happens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ..errors import SiteNotAvailable, UsageProblem
+from . import calling
+from .edits import Edit, as_edits, checked
+from .patterns import PatternMode
+from .sites import part_of
+from .taps import PatternTap, Route, Tap, put, take
+
+if TYPE_CHECKING:
+    from .anatomy import Anatomy
+    from .model import Model
+
+
+class Trace(Mapping[str, torch.Tensor]):
+    """What one forward pass showed: ``trace[site]`` is a detached tensor on the model's device, shaped as the site
+    says.
+
+    Where a site was also written, the value is the edited one: what the model went on with.
+    """
+
+    def __init__(
+        self, model: str, values: dict[str, torch.Tensor], logits: torch.Tensor | None, resolve: Callable[[str], str]
+    ) -> None:
+        self._model = model
+        self._values = values
+        self._logits = logits
+        self._resolve = resolve
+
+    @property
+    def logits(self) -> torch.Tensor:
+        """Logits (batch, pos, vocab) at the positions that were asked for."""
+        if self._logits is None:
+            raise SiteNotAvailable("This trace made no logits (logits=False); trace again without that option.")
+        return self._logits
+
+    def __getitem__(self, site: str) -> torch.Tensor:
+        if site in self._values:
+            return self._values[site]
+        known = self._resolve(site)
+        if known in self._values:
+            return self._values[known]
+        raise SiteNotAvailable(
+            f"Site {site!r} was not read in this trace of {self._model}; "
+            f"read were: {', '.join(self._values) or 'none'}."
+        )
+
+    def __contains__(self, site: object) -> bool:
+        return site in self._values
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        return f"<Trace of {self._model}: {', '.join(self._values) or 'no sites'}>"
+
+
+class _Enough(Exception):
+    """Everything asked for has been seen: the rest of the forward pass is not needed."""
+
+
+def run_trace(
+    model: Model,
+    ids: Any,
+    read: str | Sequence[str] = (),
+    write: Mapping[str, Any] | None = None,
+    *,
+    positions: int | Sequence[int] | None = None,
+    logits: bool = True,
+) -> Trace:
+    """Run ONE forward pass over ``ids`` (batch, pos).
+
+    Args:
+        read: sites whose values are wanted; ``blocks.*.resid_post`` means all blocks that have it.
+        write: for each site an edit: a tensor or number that replaces it (broadcast to its shape), a function from
+            its tensor to another of the same shape and dtype, or a list of such functions, applied in order. Sites
+            that share one tensor are edited in the order in which the model computes them.
+        positions: keep only these positions of the reads (the query axis of a pattern) and of the logits; negative
+            ones count from the end. Edits always see all positions.
+        logits: False makes no logits and stops as soon as all reads are there.
+
+    Returns:
+        A ``Trace``: ``trace[site]`` and ``trace.logits``.
+
+    Raises: SiteNotAvailable, BadEdit, TokenOutOfRange, EmptyBatch, ContextTooShort: with the value and what would be
+        right.
+    """
+    ids = calling.as_ids(
+        ids, vocab_size=model.vocab_size, max_positions=model.max_positions, device=model.device, model=model.id
+    )
+    anatomy = model.anatomy
+    wanted = anatomy.resolve(read)
+    edits = {anatomy.resolve(site)[0]: as_edits(edit) for site, edit in (write or {}).items()}
+    anatomy.prove_on_use({part_of(site) for site in (*wanted, *edits)} - {"logits"}, model)
+    if not wanted and not logits:
+        raise UsageProblem("Nothing to trace: no site to read and logits=False.")
+    chosen = _as_positions(positions, ids.shape[1])
+    values, made = trace_module(model.module, anatomy, ids, wanted, edits, chosen, logits=logits)
+    model.meter.count(*ids.shape)
+    return Trace(model.id, values, made, lambda site: anatomy.resolve(site)[0])
+
+
+def trace_module(
+    module: torch.nn.Module,
+    anatomy: Anatomy,
+    ids: torch.Tensor,
+    read: Sequence[str],
+    write: Mapping[str, Sequence[Edit]],
+    positions: list[int] | None,
+    *,
+    logits: bool,
+) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
+    """The bare traced pass: no checks of its arguments, no proofs, no metering."""
+    run = _Run(
+        module,
+        anatomy,
+        ids,
+        [site for site in read if site != "logits"],
+        write,
+        positions,
+        logits=logits or "logits" in read,
+    )
+    made = run.go()
+    values = {site: made if site == "logits" else run.values[site] for site in read}
+    return values, made if logits else None  # type: ignore[return-value]
+
+
+class _Run:
+    """The hooks of one forward pass: planned from routes, put on modules, taken off again."""
+
+    def __init__(
+        self,
+        module: torch.nn.Module,
+        anatomy: Anatomy,
+        ids: torch.Tensor,
+        read: Sequence[str],
+        write: Mapping[str, Sequence[Edit]],
+        positions: list[int] | None,
+        *,
+        logits: bool,
+    ) -> None:
+        self.module, self.anatomy, self.ids, self.write, self.logits = module, anatomy, ids, write, logits
+        self.positions = None if positions is None else torch.tensor(positions, device=ids.device)
+        self.values: dict[str, torch.Tensor] = {}
+        self.bases: dict[str, torch.Tensor] = {}
+        self.waiting = set(read)
+        self.at_tap: dict[tuple[str, str], list[tuple[Tap, Callable[[torch.Tensor], torch.Tensor | None]]]] = {}
+        self.at_pattern: dict[str, list[tuple[PatternTap, Callable[[torch.Tensor], torch.Tensor | None]]]] = {}
+        self.applied: set[str] = set()
+        # Within one tensor: the module's raw output first, then the addend made of it, then the sum that contains it.
+        inside = [site for site in write if site != "logits"]
+        for site in sorted(inside, key=lambda site: (anatomy.routes[site].delta, not site.endswith("out_raw"))):
+            self._plan_write(site, anatomy.routes[site], write[site])
+        for site in read:
+            self._plan_read(site, anatomy.routes[site])
+
+    def _plan_read(self, site: str, route: Route) -> None:
+        def keep(tensor: torch.Tensor) -> None:
+            axis = 2 if isinstance(route.read, PatternTap) else 1
+            # A copy, not a view: some models go on writing into the tensor that a module handed out (falcon).
+            kept = (
+                tensor.detach().clone()
+                if self.positions is None
+                else tensor.detach().index_select(axis, self.positions.to(tensor.device))
+            )
+            self.values[site] = kept
+            self.waiting.discard(site)
+
+        self._add(route.read, keep)
+
+    def _plan_write(self, site: str, route: Route, edits: Sequence[Edit]) -> None:
+        def apply(tensor: torch.Tensor) -> torch.Tensor:
+            self.applied.add(site)
+            for edit in edits:
+                tensor = checked(site, edit(tensor), tensor)
+            return tensor
+
+        if not route.delta:
+            self._add(route.write, apply)
+            return
+        assert route.base is not None
+
+        def remember(tensor: torch.Tensor) -> None:
+            self.bases[site] = tensor
+
+        def shift(addend: torch.Tensor) -> torch.Tensor:
+            before = self.bases.pop(site) + addend
+            return addend + (apply(before) - before)
+
+        self._add(route.base, remember)
+        self._add(route.write, shift)
+
+    def _add(self, tap: Tap | PatternTap, action: Callable[[torch.Tensor], torch.Tensor | None]) -> None:
+        if isinstance(tap, PatternTap):
+            self.at_pattern.setdefault(tap.path, []).append((tap, action))
+        else:
+            self.at_tap.setdefault((tap.path, tap.side), []).append((tap, action))
+
+    def go(self) -> torch.Tensor | None:
+        """Run the pass; the logits at the chosen positions, or None where they were not wanted."""
+        handles: list[Any] = []
+        out: Any = None
+        try:
+            with ExitStack() as stack, torch.no_grad():
+                if self.at_pattern:
+                    mode = stack.enter_context(PatternMode(self.ids.shape[1]))
+                    handles += self._watch_patterns(mode)
+                for (path, side), actions in self.at_tap.items():
+                    handles.append(self._hook(path, side, actions))
+                sliced = self._slice_before_head(handles)
+                with suppress(_Enough):
+                    out = calling.forward(self.module, self.ids)
+        finally:
+            for handle in handles:
+                handle.remove()
+        if self.waiting or not self.applied >= set(self.write) - {"logits"}:
+            silent = sorted(self.waiting | (set(self.write) - {"logits"} - self.applied))
+            if out is not None or self.waiting:
+                raise SiteNotAvailable(
+                    f"The hook of {silent[0]!r} never fired in this forward pass, so nothing is known about it."
+                )
+        if not self.logits:
+            return None
+        logits = take(out, self.anatomy.logits_at)
+        for edit in self.write.get("logits", ()):
+            logits = checked("logits", edit(logits), logits)
+        return logits if sliced or self.positions is None else logits.index_select(1, self.positions.to(logits.device))
+
+    def _hook(
+        self, path: str, side: str, actions: list[tuple[Tap, Callable[[torch.Tensor], torch.Tensor | None]]]
+    ) -> Any:
+        count = 0
+
+        def act(tree: Any, tap: Tap, action: Callable[[torch.Tensor], torch.Tensor | None]) -> Any:
+            tensor = take(tree, tap.where)
+            site = tensor.reshape(*self.ids.shape, -1) if tap.flat else tensor
+            site = site if tap.scale == 1.0 else site * tap.scale
+            edited = action(site)
+            if edited is None:
+                return tree
+            edited = edited if tap.scale == 1.0 else edited / tap.scale
+            return put(tree, tap.where, edited.reshape(tensor.shape) if tap.flat else edited)
+
+        def run(module: torch.nn.Module, args: Any, kwargs: Any, out: Any = None) -> Any:
+            nonlocal count
+            nth, count = count, count + 1
+            for tap, action in actions:
+                if tap.nth is not None and tap.nth != nth:
+                    continue
+                if side == "output":
+                    out = act(out, tap, action)
+                elif isinstance(tap.where[0], int):
+                    args = act(args, tap, action)
+                else:
+                    kwargs = act(kwargs, tap, action)
+            self._stop_if_done()
+            return out if side == "output" else (args, kwargs)
+
+        target = self.module.get_submodule(path)
+        if side == "output":
+            return target.register_forward_hook(run, with_kwargs=True)
+        return target.register_forward_pre_hook(run, with_kwargs=True)
+
+    def _watch_patterns(self, mode: PatternMode) -> list[Any]:
+        handles = []
+        for path, actions in self.at_pattern.items():
+            counter = iter(range(1 << 30))
+
+            def before(_module: torch.nn.Module, _args: Any, actions: Any = actions, counter: Any = counter) -> None:
+                nth = next(counter)
+
+                def handle(pattern: torch.Tensor) -> torch.Tensor:
+                    for tap, action in actions:
+                        if tap.nth is None or tap.nth == nth:
+                            edited = action(pattern)
+                            pattern = pattern if edited is None else edited
+                    return pattern
+
+                mode.enter(handle)
+
+            def after(_module: torch.nn.Module, _args: Any, _out: Any) -> None:
+                mode.leave()
+                self._stop_if_done()
+
+            target = self.module.get_submodule(path)
+            handles.append(target.register_forward_pre_hook(before))
+            handles.append(target.register_forward_hook(after))
+        return handles
+
+    def _slice_before_head(self, handles: list[Any]) -> bool:
+        """Keep only the wanted positions before the unembedding, so that logits are made for them alone."""
+        head = self.anatomy.readout_head
+        if not self.logits or self.positions is None or head is None or "logits" in self.write:
+            return False
+
+        def cut(hidden: torch.Tensor) -> torch.Tensor:
+            assert self.positions is not None
+            return hidden.index_select(1, self.positions.to(hidden.device))
+
+        handles.append(self._hook(head.path, head.side, [(head, cut)]))
+        return True
+
+    def _stop_if_done(self) -> None:
+        if not self.logits and not self.waiting:
+            raise _Enough
+
+
+def _as_positions(positions: int | Sequence[int] | None, length: int) -> list[int] | None:
+    if positions is None:
+        return None
+    chosen = [positions] if isinstance(positions, int) else [int(position) for position in positions]
+    outside = [position for position in chosen if not -length <= position < length]
+    if outside or not chosen:
+        raise UsageProblem(
+            f"Position {outside[0]} is outside the {length} positions of the ids."
+            if outside
+            else "The list of positions is empty."
+        )
+    return [position % length for position in chosen]
