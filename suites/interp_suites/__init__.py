@@ -1,1 +1,31 @@
-"""The ready-made test suites."""
+"""The ready-made test suites, and the list of them that the plugin reads. Importing this package imports nothing
+else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["SHIPPED", "Suite"]
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A module of tests that is collected by name, wherever it is installed: its items are ``interp::NAME::test_...``.
+
+    ``module`` is its dotted name; ``checks`` are the ids of the claims that it decides, as ``--interp-floor`` takes
+    them (a suite that lists none decides nothing: it measures). ``by_name_only`` leaves it out unless
+    ``--interp-suites`` names it; ``needs_plugin`` is a pytest plugin without which it cannot run.
+    """
+
+    name: str
+    module: str
+    checks: tuple[str, ...] = ()
+    by_name_only: bool = False
+    needs_plugin: str | None = None
+
+
+SHIPPED = (
+    Suite("circuits", "interp_suites.test_circuits", checks=("circuits/induction",)),
+    Suite("lens", "interp_suites.test_lens", checks=("lens/crossover",)),
+    Suite("timing", "interp_suites.test_timing", by_name_only=True, needs_plugin="benchmark"),
+)

@@ -1,0 +1,8 @@
+"""What a run leaves behind: the results file. Importing this package imports neither torch, transformers nor numpy."""
+
+from __future__ import annotations
+
+from .provenance import run_provenance
+from .results import SCHEMA, Results, read_results, write_results
+
+__all__ = ["SCHEMA", "Results", "read_results", "run_provenance", "write_results"]

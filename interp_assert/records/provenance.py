@@ -1,0 +1,45 @@
+"""Where a run took place: versions, platform and the state of the code under git."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+__all__ = ["git_state", "run_provenance"]
+
+_LIBRARIES = ("interp-assert", "pytest", "torch", "transformers", "numpy", "scipy")
+
+
+def run_provenance(directory: Path) -> dict[str, Any]:
+    """Versions (read from package metadata; nothing is imported), platform and git state of ``directory``; builtins
+    only."""
+    return {
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in _LIBRARIES}},
+        "platform": platform.platform(),
+        "git": git_state(directory),
+    }
+
+
+def git_state(directory: Path) -> dict[str, Any] | None:
+    """``{"commit": ..., "changed": whether tracked files differ from it}``; None outside a repository or without
+    git."""
+    try:
+        commit = _git(directory, "rev-parse", "HEAD")
+        return {"commit": commit, "changed": bool(_git(directory, "status", "--porcelain", "--untracked-files=no"))}
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _git(directory: Path, *arguments: str) -> str:
+    ran = subprocess.run(["git", *arguments], cwd=directory, capture_output=True, text=True, check=True, timeout=10)
+    return ran.stdout.strip()
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,161 @@
+"""The results file: one JSON document per run, versioned, written in one piece, checked when it is read."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import UsageProblem
+
+__all__ = ["SCHEMA", "Results", "read_results", "write_results"]
+
+SCHEMA = 1
+
+_NUMBER = (int, float)
+_VERDICTS = ("PASS", "FAIL", "INCONCLUSIVE", "NOT_APPLICABLE")
+
+# Required keys and what they may hold; further keys are free. A number that is not finite is written as null.
+_RUN: dict[str, tuple[type, ...]] = {
+    "versions": (dict,),
+    "platform": (str,),
+    "seed": (int,),
+    "started": (str,),
+    "seconds": _NUMBER,
+}
+_MODEL: dict[str, tuple[type, ...]] = {
+    "id": (str,),
+    "revision": (str, type(None)),
+    "sha256": (str,),
+    "architecture": (str,),
+    "parameters": (int,),
+    "dtype": (str,),
+    "device": (str,),
+    "threads": (int,),
+}
+_MEASURED: dict[str, tuple[type, ...]] = {
+    "verdict": (str,),
+    "estimate": (*_NUMBER, type(None)),
+    "interval": (list, type(None)),
+    "n": (int,),
+    "threshold": (*_NUMBER, type(None)),
+    "details": (dict,),
+}
+_CHECK: dict[str, tuple[type, ...]] = {
+    "check": (str,),
+    "model": (str,),
+    **_MEASURED,
+    "controls": (list,),
+    "forward_passes": (int,),
+    "tokens": (int,),
+    "seconds": _NUMBER,
+}
+_CONTROL: dict[str, tuple[type, ...]] = {"name": (str,), **_MEASURED}
+
+
+@dataclass(frozen=True)
+class Results:
+    """One run: its provenance, the models that it opened, and every verdict that was reached.
+
+    Each part is made of builtins, as it stands in the file. Raises ``UsageProblem`` naming the place of the first
+    thing that does not follow the schema.
+    """
+
+    run: Mapping[str, Any]
+    models: tuple[Mapping[str, Any], ...]
+    checks: tuple[Mapping[str, Any], ...]
+
+    def __post_init__(self) -> None:
+        _require(self.run, _RUN, "run")
+        for place, model in enumerate(self.models):
+            _require(model, _MODEL, f"models[{place}]")
+        for place, check in enumerate(self.checks):
+            where = f"checks[{place}]"
+            _require(check, _CHECK, where)
+            _require_verdict(check, where)
+            for number, control in enumerate(check["controls"]):
+                _require(control, _CONTROL, f"{where}.controls[{number}]")
+                _require_verdict(control, f"{where}.controls[{number}]")
+
+    def as_dict(self) -> dict[str, Any]:
+        """The document, with its schema number first."""
+        return {"schema": SCHEMA, "run": dict(self.run), "models": [*self.models], "checks": [*self.checks]}
+
+    @classmethod
+    def from_dict(cls, document: Any) -> Results:
+        """The inverse of ``as_dict``; refuses other schemas."""
+        if not isinstance(document, dict):
+            raise UsageProblem(f"a results document is a JSON object, not {type(document).__name__}")
+        if document.get("schema") != SCHEMA:
+            raise UsageProblem(f"schema {document.get('schema')!r} is not {SCHEMA}, the one that this version reads")
+        for key, kind in (("run", dict), ("models", list), ("checks", list)):
+            if not isinstance(document.get(key), kind):
+                raise UsageProblem(f"{key} is missing or not a {kind.__name__}")
+        return cls(document["run"], tuple(document["models"]), tuple(document["checks"]))
+
+
+def write_results(results: Results, path: str | os.PathLike[str]) -> None:
+    """Write the document in one piece: a reader sees the old file or the new one, never half of one.
+
+    Raises ``OSError`` if the folder cannot be written, ``ValueError`` for a number that JSON cannot hold; either way
+    ``path`` is left as it was.
+    """
+    path = Path(path)
+    text = json.dumps(results.as_dict(), indent=1, allow_nan=False) + "\n"
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(temporary, _mode_of_new_files())  # mkstemp makes files that only their owner can read
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def read_results(path: str | os.PathLike[str]) -> Results:
+    """Read a results file back. Raises ``UsageProblem`` naming the file and what is wrong with it."""
+    try:
+        document = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageProblem(f"{os.fspath(path)}: cannot be read: {error.strerror or error}") from error
+    except ValueError as error:
+        raise UsageProblem(f"{os.fspath(path)}: is not JSON: {error}") from error
+    try:
+        return Results.from_dict(document)
+    except UsageProblem as problem:
+        raise UsageProblem(f"{os.fspath(path)}: {problem}") from problem
+
+
+def _require(entry: Any, keys: Mapping[str, tuple[type, ...]], where: str) -> None:
+    if not isinstance(entry, Mapping):
+        raise UsageProblem(f"{where} is a {type(entry).__name__}, not an object")
+    for key, kinds in keys.items():
+        if key not in entry:
+            raise UsageProblem(f"{where} has no {key!r}")
+        value = entry[key]
+        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+            wanted = " or ".join("null" if kind is type(None) else kind.__name__ for kind in kinds)
+            raise UsageProblem(f"{where}.{key} is {value!r}, not {wanted}")
+
+
+def _require_verdict(entry: Mapping[str, Any], where: str) -> None:
+    if entry["verdict"] not in _VERDICTS:
+        raise UsageProblem(f"{where}.verdict is {entry['verdict']!r}, not one of {', '.join(_VERDICTS)}")
+    interval = entry["interval"]
+    if interval is not None and (
+        len(interval) != 2 or not all(isinstance(end, (*_NUMBER, type(None))) for end in interval)
+    ):
+        raise UsageProblem(f"{where}.interval is {interval!r}, not [low, high]")
+
+
+def _mode_of_new_files() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask

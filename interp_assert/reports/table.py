@@ -1,0 +1,102 @@
+"""Tables for the terminal: the profile of each model, and the verdicts that are not PASS."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..records import Results
+
+__all__ = ["not_passed", "profile_table"]
+
+_VERDICTS = {"PASS": "pass", "FAIL": "fail", "INCONCLUSIVE": "inconclusive", "NOT_APPLICABLE": "n/a"}
+
+
+def profile_table(results: Results) -> str:
+    """One row per model: architecture, parameters, induction accuracy and how many times chance it is, lens
+    crossover, verdicts, cost.
+
+    What a model was not measured for is shown as "-". Empty if no verdict was reached.
+    """
+    if not results.checks:
+        return ""
+    from tabulate import tabulate
+
+    known = {model["id"]: model for model in results.models}
+    labels = dict.fromkeys((*known, *(check["model"] for check in results.checks)))
+    rows = []
+    for label in labels:
+        checks = [check for check in results.checks if check["model"] == label]
+        model = known.get(label, {})
+        rows.append(
+            {
+                "model": label,
+                "architecture": model.get("architecture", "-"),
+                "parameters": _count(model.get("parameters")),
+                "induction": _induction(checks),
+                "lens crossover": _crossover(checks),
+                "verdicts": _verdicts(checks),
+                "passes": f"{sum(check['forward_passes'] for check in checks):,}",
+                "seconds": f"{sum(check['seconds'] for check in checks):.1f}",
+            }
+        )
+    aligned = ["left", "left", "right", "right", "right", "left", "right", "right"]
+    return tabulate(rows, headers="keys", tablefmt="simple", colalign=aligned, disable_numparse=True)
+
+
+def not_passed(results: Results) -> list[str]:
+    """One line for each verdict that is not PASS: verdict, check, model, layer, estimate against threshold, reason."""
+    return [_line(check) for check in results.checks if check["verdict"] != "PASS"]
+
+
+def _line(check: Mapping[str, Any]) -> str:
+    where = check["model"] if check.get("layer") is None else f"{check['model']} at {check['layer']}"
+    numbers = ""
+    if check["estimate"] is not None and check["threshold"] is not None:
+        numbers = f": {check['estimate']:.4g} against {check['threshold']:.4g} (n = {check['n']})"
+    reason = " ".join((check.get("reason") or "").split())
+    return f"{check['verdict']} {check['check']} on {where}{numbers}{'; ' if reason else ''}{reason}"
+
+
+def _verdicts(checks: Iterable[Mapping[str, Any]]) -> str:
+    reached = [check["verdict"] for check in checks]
+    return (
+        ", ".join(f"{reached.count(verdict)} {word}" for verdict, word in _VERDICTS.items() if verdict in reached)
+        or "-"
+    )
+
+
+def _count(number: int | None) -> str:
+    """3,412,992 -> 3.41 M."""
+    if number is None:
+        return "-"
+    for unit, size in (("B", 1e9), ("M", 1e6), ("K", 1e3)):
+        if number >= size:
+            return f"{number / size:.3g} {unit}"
+    return str(number)
+
+
+def _induction(checks: Iterable[Mapping[str, Any]]) -> str:
+    """The accuracy on the second copy, and the multiple of the in-context chance that it is: ``0.981 (19.6x)``."""
+    details = _details(checks, "circuits/induction")
+    accuracy, chance = details.get("accuracy"), details.get("chance")
+    if accuracy is None:
+        return "-"
+    return f"{accuracy:.3f} ({accuracy / chance:.1f}x)" if chance else f"{accuracy:.3f}"
+
+
+def _crossover(checks: Iterable[Mapping[str, Any]]) -> str:
+    """The block from which half of the answers stay on top, of how many, and the share that had crossed by the block
+    claimed."""
+    checks = list(checks)
+    details = _details(checks, "lens/crossover")
+    block, n_blocks = details.get("median_block"), details.get("n_blocks")
+    share = next((check["estimate"] for check in checks if check["check"] == "lens/crossover"), None)
+    if block is None or n_blocks is None:
+        return "-"
+    return f"block {block} of {n_blocks}" + ("" if share is None else f" ({share:.0%})")
+
+
+def _details(checks: Iterable[Mapping[str, Any]], name: str) -> Mapping[str, Any]:
+    return next((check["details"] for check in checks if check["check"] == name), {})

@@ -1,0 +1,137 @@
+"""The virtual collector: shipped suites become items ``interp::circuits::test_induction[zoo:gpt2]``, wherever they
+are installed."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Generator, Iterable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from interp_fixtures.loaded import LOADED
+from interp_suites import Suite
+
+from .activation import is_worker
+from .parametrization import model_of, uses_model
+from .plan import ROOT, Plan
+
+__all__ = ["SuiteCollection", "SuiteModule", "SuiteRoot", "check_collected", "names"]
+
+
+def names(pasted: str, nodeid: str) -> bool:
+    """Whether a pasted id means this item: the same id, or one that stands above it.
+
+    ``interp::circuits::test_induction[zoo:gpt2]`` is named by itself, by ``interp::circuits::test_induction`` and
+    ``interp::circuits``.
+    """
+    return nodeid == pasted or nodeid.startswith((f"{pasted}::", f"{pasted}["))
+
+
+def check_collected(plan: Plan, nodeids: Iterable[str], uses_a_model: bool) -> None:
+    """Raise ``pytest.UsageError`` if a pasted id names nothing, or if a model was given and no test uses one."""
+    nodeids = list(nodeids)
+    for pasted in plan.pasted:
+        if not any(names(pasted, nodeid) for nodeid in nodeids):
+            models = ", ".join(model.label for model in plan.settings.under_test)
+            raise pytest.UsageError(f"not found: {pasted} (no such test for the models under test: {models})")
+    if plan.must_collect and not uses_a_model:
+        raise pytest.UsageError(
+            f"{plan.must_collect}, but no test that was collected uses a model: with paths on the command line only "
+            "those are collected; name suites too (--interp-suites=all), or write a test that takes interp_model"
+        )
+
+
+class SuiteModule(pytest.Module):
+    """One suite. Made by ``SuiteRoot``, which collects it inline: pytest never asks for its report, so ``--lf``
+    cannot skip it as a file without failures. Its module is imported by name, and its tests are found whatever the
+    user's ``python_functions`` say.
+    """
+
+    suite: Suite
+
+    def _getobj(self) -> ModuleType:
+        try:
+            return importlib.import_module(self.suite.module)
+        except ImportError as error:
+            raise self.CollectError(f"the suite {self.suite.name} cannot be imported: {error}") from error
+
+    def funcnamefilter(self, name: str) -> bool:
+        return name.startswith("test")
+
+    def classnamefilter(self, name: str) -> bool:
+        return name.startswith("Test")
+
+
+class SuiteRoot(pytest.Collector):
+    """The node ``interp``, a child of the Session without a file. Added once collection of the user's paths is done."""
+
+    plan: Plan
+
+    def collect(self) -> Iterator[pytest.Item]:
+        whole = {suite.name for suite in self.plan.suites}
+        for suite in dict.fromkeys((*self.plan.suites, *self.plan.pasted_suites)):
+            for item in self._items(self._module(suite)):
+                if suite.name in whole or any(names(pasted, item.nodeid) for pasted in self.plan.pasted):
+                    yield item
+
+    def _module(self, suite: Suite) -> SuiteModule:
+        spec = importlib.util.find_spec(suite.module)
+        if spec is None or spec.origin is None:
+            raise self.CollectError(f"the suite {suite.name} cannot be imported: no module {suite.module}")
+        module = SuiteModule.from_parent(
+            self, path=Path(spec.origin), name=suite.name, nodeid=f"{self.nodeid}::{suite.name}"
+        )
+        module.suite = suite
+        return module
+
+    def _items(self, collector: pytest.Collector) -> Iterator[pytest.Item]:
+        for node in collector.collect():
+            if isinstance(node, pytest.Collector):
+                yield from self._items(node)
+            elif isinstance(node, pytest.Item):
+                yield node
+
+
+class SuiteCollection:
+    """Adds the suites to what pytest collects, marks the tests that use a model, and says so if there are none."""
+
+    def __init__(self, config: pytest.Config, plan: Plan) -> None:
+        self.config = config
+        self.plan = plan
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_make_collect_report(
+        self, collector: pytest.Collector
+    ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+        report = yield
+        if isinstance(collector, pytest.Session) and report.passed and (self.plan.suites or self.plan.pasted):
+            root: Any = SuiteRoot.from_parent(collector, name=ROOT, nodeid=ROOT)
+            root.plan = self.plan
+            report.result = [*report.result, root]
+        return report
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(self, session: pytest.Session, items: list[pytest.Item]) -> None:
+        for item in items:
+            if uses_model(item):
+                item.add_marker("interp")
+        # A worker that raised here would be an internal error: the controller checks what its workers collected
+        # (scheduling.py).
+        if not is_worker(self.config) and not session.testsfailed:
+            check_collected(self.plan, [item.nodeid for item in items], any(map(uses_model, items)))
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        # Which of its tests a worker will run is not known here; there, a model is freed when the worker turns to
+        # another one.
+        if not is_worker(self.config):
+            labels = [model_of(item) for item in session.items]
+            self.config.stash[LOADED].expect([label for label in labels if label is not None])
+
+    def pytest_report_collectionfinish(self, items: list[pytest.Item]) -> str | None:
+        if not self.plan.settings.models and any(map(uses_model, items)):
+            return f"interp: no --interp-model was given, so interp_model is {self.plan.settings.default_model.label}"
+        return None

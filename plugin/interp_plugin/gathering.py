@@ -1,0 +1,144 @@
+"""On the controller: gather what the reports carry, and make the results document of the run."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .activation import activate
+from .plan import Plan
+
+__all__ = ["Gathering", "WakeOnReport"]
+
+
+class Gathering:
+    """Registered on the process that reports: the only one, or the controller of xdist.
+
+    1. Made when the plugin wakes; from then on the clock runs.
+    2. ``pytest_runtest_logreport`` takes verdicts, models and errors from each report.
+    3. ``pytest_sessionfinish`` makes ``results`` (see ``interp_assert.records``), writes them if a file was asked
+       for, and turns a run in which nothing was decided into a failing one. A run that was broken off leaves no
+       results and no file.
+    """
+
+    def __init__(self, config: pytest.Config, plan: Plan) -> None:
+        self.config = config
+        self.plan = plan
+        self.started = datetime.now(timezone.utc)
+        self.clock = time.monotonic()
+        self.checks: list[dict[str, Any]] = []
+        self.models: dict[str, dict[str, Any]] = {}
+        self.changed: dict[str, str] = {}
+        self.errors: list[dict[str, str]] = []
+        self.outcomes = {"passed": 0, "failed": 0, "skipped": 0, "inconclusive": 0, "error": 0}
+        self.decided = False
+        self.results: Any = None
+        self.notes: list[str] = []
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        facts = getattr(report, "interp", None)
+        if facts is None:
+            return
+        self.checks.extend(facts["checks"])
+        self.models.update(facts.get("models", {}))
+        if "changed" in facts:
+            self.changed[facts["model"]] = facts["changed"]
+        if "error" in facts:
+            self.errors.append({"nodeid": report.nodeid, "when": report.when, "message": facts["error"]})
+        if report.when == "call" or report.failed or report.skipped:
+            self.outcomes[_outcome(report, facts)] += 1
+        if facts["decides"]:
+            self.decided |= any(check["verdict"] in ("PASS", "FAIL") for check in facts["checks"])
+        else:
+            self.decided |= report.when == "call" and report.outcome in ("passed", "failed")
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int | pytest.ExitCode) -> None:
+        if exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) or not any(self.outcomes.values()):
+            return
+        if not self.decided:
+            self.notes.append("nothing was decided: no claim reached PASS or FAIL, so this run is not a success")
+            if exitstatus == pytest.ExitCode.OK:
+                session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        self.results = self._document(session)
+        if self.plan.json is not None:
+            self._write(session, self.plan.json)
+
+    def provenance(self) -> dict[str, Any]:
+        """What decides the numbers of this run besides its models."""
+        from interp_assert.records.provenance import run_provenance
+
+        chosen = self.plan.chosen
+        return {
+            **run_provenance(self.config.invocation_params.dir),
+            "seed": self.plan.settings.seed,
+            "options": {name: _listed(choice.value) for name, choice in chosen.items()},
+            "option_sources": {name: choice.source for name, choice in chosen.items()},
+            "argv": [str(arg) for arg in self.config.invocation_params.args],
+        }
+
+    def _document(self, session: pytest.Session) -> Any:
+        from interp_assert.records.results import Results
+
+        run = {
+            **self.provenance(),
+            "started": self.started.isoformat(timespec="seconds"),
+            "seconds": time.monotonic() - self.clock,
+            "tests": dict(self.outcomes),
+            "errors": self.errors,
+            "complete": not (session.shouldfail or session.shouldstop),
+            "notes": list(self.notes),
+        }
+        order = {label: place for place, label in enumerate(self.models)}
+        models = [_model_entry(label, facts, self.changed.get(label)) for label, facts in self.models.items()]
+        checks = sorted(self.checks, key=lambda check: (order.get(check["model"], len(order)), check["nodeid"]))
+        return Results(run=run, models=tuple(models), checks=tuple(checks))
+
+    def _write(self, session: pytest.Session, path: Path) -> None:
+        from interp_assert.records.results import write_results
+
+        try:
+            write_results(self.results, path)
+        except OSError as error:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+            self.notes.append(f"the results could not be written to {path}: {error.strerror or error}")
+
+
+class WakeOnReport:
+    """Registered on a controller of xdist whose options ask for no model. It collects nothing itself, so only the
+    first report that carries verdicts tells it that a test of the user's measured one; then it wakes the plugin and
+    is gone."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        if hasattr(report, "interp"):
+            activate(self.config)
+            self.config.pluginmanager.unregister(self)
+            # What was registered during a call of a hook is not part of that call any more.
+            gathering: Any = self.config.pluginmanager.get_plugin("interp-gathering")
+            gathering.pytest_runtest_logreport(report)
+
+
+def _outcome(report: Any, facts: dict[str, Any]) -> str:
+    if facts.get("inconclusive"):
+        return "inconclusive"
+    return "error" if report.failed and report.when != "call" else str(report.outcome)
+
+
+def _listed(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _model_entry(label: str, facts: dict[str, Any], changed: str | None) -> dict[str, Any]:
+    """One entry of ``models``: the names of the results file, then whatever else the model knows about itself."""
+    renamed = {"parameters": facts["n_parameters"], "threads": facts["torch_threads"]}
+    others = {key: value for key, value in facts.items() if key not in ("n_parameters", "torch_threads")}
+    return {**others, **renamed, "id": label, "changed": changed}

@@ -1,0 +1,228 @@
+"""The options: one table, from which the command line, the ini file and the environment variables are all derived."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+__all__ = ["OPTIONS", "Chosen", "add_options", "choose"]
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option: ``--interp-NAME`` on the command line, ``interp_NAME`` in the ini file, ``INTERP_NAME`` in the
+    environment.
+
+    ``kind`` is ``text``, ``list`` (repeatable) or ``flag``; ``convert`` turns the text into the value, and raises
+    ``ValueError`` with what is wanted if it cannot.
+    """
+
+    name: str
+    help: str
+    metavar: str = ""
+    kind: str = "text"
+    default: Any = None
+    convert: Callable[[str], Any] = str
+
+    @property
+    def flag(self) -> str:
+        return f"--interp-{self.name}"
+
+    @property
+    def ini(self) -> str:
+        return f"interp_{self.name.replace('-', '_')}"
+
+    @property
+    def environment(self) -> str:
+        return self.ini.upper()
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The value of an option and where it came from: the flag, the environment variable, ``ini NAME`` or
+    ``default``."""
+
+    value: Any
+    source: str
+
+    @property
+    def asked_for_this_run(self) -> bool:
+        """Whether somebody asked for it in this very run, not in a file that holds for every run."""
+        return self.source.startswith(("--", "INTERP_"))
+
+    @property
+    def given(self) -> bool:
+        return self.source != "default"
+
+
+def one_of(*choices: str) -> Callable[[str], str]:
+    """A converter that admits only these words."""
+
+    def convert(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"choose one of {', '.join(choices)}")
+        return text
+
+    return convert
+
+
+def error_level(text: str) -> float:
+    """A probability of error, above 0 and below one half."""
+    value = _number(text, float, "a number")
+    if not 0.0 < value < 0.5:
+        raise ValueError("it must lie above 0 and below 0.5")
+    return float(value)
+
+
+def whole_number(lowest: int) -> Callable[[str], int]:
+    """A converter to an integer of at least ``lowest``."""
+
+    def convert(text: str) -> int:
+        value = _number(text, int, "a whole number")
+        if value < lowest:
+            raise ValueError(f"it must be at least {lowest}")
+        return int(value)
+
+    return convert
+
+
+def yes_or_no(text: str) -> bool:
+    """A switch in the ini file or the environment."""
+    word = text.strip().lower()
+    if word in ("1", "true", "yes", "on"):
+        return True
+    if word in ("0", "false", "no", "off", ""):
+        return False
+    raise ValueError("choose one of yes, no")
+
+
+def _number(text: str, kind: type, wanted: str) -> Any:
+    try:
+        return kind(text)
+    except ValueError:
+        raise ValueError(f"{wanted} is wanted") from None
+
+
+DTYPES = ("float32", "bfloat16", "float16")
+
+OPTIONS = (
+    Option(
+        "model",
+        "Models under test: zoo:NAME, a directory, or org/name[@revision] of the hub; NAME=./dir gives a directory a "
+        "name, org/m@a,@b takes several revisions. Commas separate models and the option can be repeated. "
+        "Default: none; tests that use interp_model then run on zoo:gpt_neox.",
+        metavar="ID[,ID]",
+        kind="list",
+    ),
+    Option(
+        "floor",
+        "An absolute floor for a check, for example circuits/induction=0.5. It can be repeated. Default: none.",
+        metavar="CHECK=VALUE",
+        kind="list",
+    ),
+    Option(
+        "suites",
+        "Which shipped suites run: names separated by commas, all or none. Default: all that need no further option, "
+        "unless paths are given on the command line.",
+        metavar="A,B",
+    ),
+    Option(
+        "budget",
+        "How many clusters of prompts may be drawn before a claim is INCONCLUSIVE: quick (128), standard (512) or "
+        "thorough (4096). Default: standard.",
+        metavar="NAME",
+        default="standard",
+        convert=one_of("quick", "standard", "thorough"),
+    ),
+    Option("alpha-pass", "The probability of a false PASS. Default: 0.01.", "ALPHA", default=0.01, convert=error_level),
+    Option(
+        "alpha-fail", "The probability of a false FAIL. Default: 0.001.", "ALPHA", default=0.001, convert=error_level
+    ),
+    Option("seed", "The seed of prompts and twins. Default: 0.", "N", default=0, convert=whole_number(0)),
+    Option("device", "The device, such as cpu, cuda or cuda:1. Default: the CPU, or a GPU where there is one.", "NAME"),
+    Option(
+        "dtype",
+        f"The number format of the weights: {', '.join(DTYPES)}. Default: float32 on the CPU if it fits, else "
+        "bfloat16; the checkpoint's own on a GPU.",
+        metavar="NAME",
+        convert=one_of(*DTYPES),
+    ),
+    Option(
+        "batch-tokens",
+        "At most this many tokens go through the model in one forward pass. Default: 8192.",
+        metavar="N",
+        convert=whole_number(1),
+    ),
+    Option(
+        "inconclusive",
+        "What an INCONCLUSIVE claim does: fail, or warn and leave the exit status alone. Default: fail.",
+        metavar="fail|warn",
+        default="fail",
+        convert=one_of("fail", "warn"),
+    ),
+    Option("json", "Write the results of the run to this file. Default: none is written.", "FILE"),
+    Option(
+        "trust-remote-code",
+        "Run Python code that is shipped with the model, with your rights. Default: such a model is refused.",
+        kind="flag",
+        default=False,
+        convert=yes_or_no,
+    ),
+)
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Register every option of the table on the command line and in the ini file."""
+    group = parser.getgroup("interp", "what is inside a language model (interp-assert)")
+    for option in OPTIONS:
+        twins = f" Also: ini {option.ini}, environment {option.environment}."
+        if option.kind == "flag":
+            group.addoption(
+                option.flag, dest=option.ini, action="store_const", const="yes", default=None, help=option.help + twins
+            )
+            parser.addini(option.ini, option.help, type="bool", default=None)
+        elif option.kind == "list":
+            group.addoption(
+                option.flag,
+                dest=option.ini,
+                action="append",
+                metavar=option.metavar,
+                default=None,
+                help=option.help + twins,
+            )
+            parser.addini(option.ini, option.help, type="linelist", default=None)
+        else:
+            group.addoption(
+                option.flag, dest=option.ini, metavar=option.metavar, default=None, help=option.help + twins
+            )
+            parser.addini(option.ini, option.help, type="string", default=None)
+
+
+def choose(config: pytest.Config, environment: Mapping[str, str] = os.environ) -> dict[str, Chosen]:
+    """The value of every option by name: command line before environment before ini file before default.
+
+    Raises ``pytest.UsageError`` naming the source, the value and what is wanted.
+    """
+    return {option.name: _choose_one(option, config, environment) for option in OPTIONS}
+
+
+def _choose_one(option: Option, config: pytest.Config, environment: Mapping[str, str]) -> Chosen:
+    given, source = config.getoption(option.ini), option.flag
+    if given is None and environment.get(option.environment):
+        given, source = environment[option.environment], option.environment
+    if given is None:
+        given, source = config.getini(option.ini), f"ini {option.ini}"
+    if given is None or given == []:
+        return Chosen(() if option.kind == "list" else option.default, "default")
+    if option.kind == "list":
+        return Chosen(tuple(given.splitlines() if isinstance(given, str) else given), source)
+    if isinstance(given, bool):
+        return Chosen(given, source)
+    try:
+        return Chosen(option.convert(given.strip()), source)
+    except ValueError as problem:
+        raise pytest.UsageError(f"{source}={given}: {problem}") from None

@@ -1,0 +1,43 @@
+"""One test per model: ``interp_model`` is parametrised indirectly, for shipped suites and users' tests alike."""
+
+from __future__ import annotations
+
+import pytest
+
+from interp_fixtures.settings import SETTINGS, ModelChoice
+
+__all__ = ["model_of", "parametrize_models", "uses_model"]
+
+
+def uses_model(item: pytest.Item) -> bool:
+    """Whether a test needs a model under test."""
+    return "interp_model" in getattr(item, "fixturenames", ())
+
+
+def model_of(item: pytest.Item) -> str | None:
+    """The label of the model that a test was parametrised with, if it was."""
+    callspec = getattr(item, "callspec", None)
+    choice = None if callspec is None else callspec.params.get("interp_model")
+    return choice.label if isinstance(choice, ModelChoice) else None
+
+
+def parametrize_models(metafunc: pytest.Metafunc) -> None:
+    """Run the test once for each model under test.
+
+    Leaves a test alone that names its models itself (``@pytest.mark.parametrize("interp_model", [...],
+    indirect=True)``) or sees a fixture ``interp_model`` of the user's own that does not build on ours.
+    """
+    for mark in metafunc.definition.iter_markers("parametrize"):
+        names = mark.args[0] if mark.args else mark.kwargs.get("argnames", ())
+        if "interp_model" in (names.replace(" ", "").split(",") if isinstance(names, str) else names):
+            return
+    definitions = metafunc.definition._fixtureinfo.name2fixturedefs.get("interp_model", ())
+    for definition in reversed(definitions):
+        if definition.func.__module__ == "interp_fixtures.model":
+            models = metafunc.config.stash[SETTINGS].under_test
+            metafunc.parametrize(
+                "interp_model", models, indirect=True, scope="session", ids=[model.label for model in models]
+            )
+            return
+        if "interp_model" not in definition.argnames:
+            return

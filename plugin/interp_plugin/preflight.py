@@ -1,0 +1,63 @@
+"""What is checked once, before any test is collected: that every model can be opened and that the results can be
+written."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from .plan import Plan
+
+__all__ = ["preflight"]
+
+
+def preflight(config: pytest.Config, plan: Plan) -> None:
+    """Raise ``pytest.UsageError``, one line, for a model that cannot be opened, a missing plugin or a file that
+    cannot be written."""
+    for suite in (*plan.suites, *plan.pasted_suites):
+        if suite.needs_plugin and not config.pluginmanager.has_plugin(suite.needs_plugin):
+            raise pytest.UsageError(
+                f"the suite {suite.name} needs the pytest plugin {suite.needs_plugin!r}, which is not loaded: "
+                f"install pytest-{suite.needs_plugin} and do not run with -p no:{suite.needs_plugin}"
+            )
+    if plan.json is not None:
+        _writable(plan.json, plan.chosen["json"].source)
+    _models(plan)
+
+
+def _models(plan: Plan) -> None:
+    from interp_assert import models
+    from interp_assert.errors import UsageProblem
+
+    chosen = plan.settings
+    try:
+        _device_exists(chosen.device)
+        for choice in chosen.under_test:
+            models.preflight(
+                choice.id, device=chosen.device, dtype=chosen.dtype, trust_remote_code=chosen.trust_remote_code
+            )
+    except UsageProblem as problem:
+        raise pytest.UsageError(" ".join(str(problem).split())) from None
+
+
+def _device_exists(device: str | None) -> None:
+    """A device other than the CPU can only be looked for with torch, which a run on that device needs anyhow."""
+    if device is None or device == "cpu":
+        return
+    from interp_assert.models.opening import resolve_device
+
+    resolve_device(device)
+
+
+def _writable(target: Path, source: str) -> None:
+    """Prove it now by a file beside the target, not after an hour of measuring."""
+    if target.is_dir():
+        raise pytest.UsageError(f"{source}={target}: it is a directory; name a file")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}."):
+            pass
+    except OSError as error:
+        raise pytest.UsageError(f"{source}={target}: cannot write there: {error.strerror or error}") from None

@@ -1,0 +1,85 @@
+"""Under pytest-xdist: one worker per model, because a model costs more to load than most tests cost to run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from xdist.scheduler import LoadScopeScheduling
+
+from interp_fixtures.settings import RunSettings
+
+from .collection import check_collected
+from .plan import ROOT, Plan
+
+__all__ = ["ModelScheduling", "Scheduling", "model_in_id"]
+
+
+def model_in_id(nodeid: str, settings: RunSettings) -> str | None:
+    """The model in the brackets of a node id, alone or beside the user's own parameters.
+
+    ::
+
+        interp::circuits::test_induction[zoo:gpt2]     -> zoo:gpt2
+        tests/test_mine.py::test_it[zoo:gpt2-en-3]     -> zoo:gpt2
+        tests/test_mine.py::test_it[en-3]              -> None
+    """
+    parameters = nodeid.partition("[")[2].rpartition("]")[0]
+    for label in sorted((model.label for model in settings.under_test), key=len, reverse=True):
+        escaped = label.encode("unicode_escape").decode("ascii")  # as pytest writes it into ids
+        if f"-{escaped}-" in f"-{parameters}-":
+            return label
+    return None
+
+
+class ModelScheduling(LoadScopeScheduling):
+    """Gives all tests of a model to one worker; a single model is spread by suite; ``--dist`` holds for all other
+    tests.
+
+    xdist's own ``xdist_group`` marks cannot do this: they have no effect with pytest 9.2 and xdist 3.8 (xdist issue
+    1386).
+    """
+
+    def __init__(self, config: pytest.Config, log: Any, settings: RunSettings) -> None:
+        super().__init__(config, log)
+        self.settings = settings
+        self.dist = config.getvalue("dist")
+
+    def _split_scope(self, nodeid: str) -> str:
+        """The unit of work that a test belongs to.
+
+        ::
+
+            interp::circuits::test_induction[zoo:gpt2]   several models: "model zoo:gpt2"; one: "interp::circuits"
+            tests/test_mine.py::TestA::test_it[en]       loadscope: tests/test_mine.py::TestA; loadfile:
+            tests/test_mine.py;
+                                                         loadgroup: what follows "@"; load and worksteal: the test
+                                                         itself
+        """
+        model = model_in_id(nodeid, self.settings)
+        path = nodeid.partition("[")[0]
+        if model is not None and len(self.settings.under_test) > 1:
+            return f"model {model}"
+        if path.startswith(f"{ROOT}::") or self.dist == "loadscope":
+            return path.rpartition("::")[0]
+        if self.dist == "loadfile":
+            return path.partition("::")[0]
+        group = nodeid.rpartition("]")[2].rpartition("@")
+        return f"group {group[2]}" if self.dist == "loadgroup" and group[1] else nodeid
+
+
+class Scheduling:
+    """Registered on the controller when xdist distributes tests: makes the scheduler, and checks what the workers
+    collected."""
+
+    def __init__(self, config: pytest.Config, plan: Plan) -> None:
+        self.plan = plan
+
+    def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> ModelScheduling | None:
+        # "each" runs every test on every worker: there is nothing to distribute.
+        return None if config.getvalue("dist") == "each" else ModelScheduling(config, log, self.plan.settings)
+
+    def pytest_xdist_node_collection_finished(self, node: Any, ids: Sequence[str]) -> None:
+        uses_a_model = any(nodeid.startswith(f"{ROOT}::") or model_in_id(nodeid, self.plan.settings) for nodeid in ids)
+        check_collected(self.plan, ids, uses_a_model)

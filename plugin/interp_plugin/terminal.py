@@ -1,0 +1,76 @@
+"""What the terminal shows: where the options came from, and at the end the profile of each model and every verdict
+that is not PASS."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from .plan import Plan
+from .text import printable
+
+if TYPE_CHECKING:
+    from .gathering import Gathering
+
+__all__ = ["TerminalReport"]
+
+
+class TerminalReport:
+    """Registered beside ``Gathering``; reads its results once the session is over. Prints nothing that is not in
+    them, except where they were written."""
+
+    def __init__(self, config: pytest.Config, plan: Plan, gathering: Gathering) -> None:
+        self.plan = plan
+        self.gathering = gathering
+
+    def pytest_report_header(self) -> list[str]:
+        """Models, suites, budget and seed with the option, variable or ini key that won; of the rest, what was
+        given."""
+        plan = self.plan
+        models = ", ".join(model.label for model in plan.settings.under_test)
+        from_ids = plan.settings.models and not plan.chosen["model"].given
+        suites = ", ".join(suite.name for suite in (*plan.suites, *plan.pasted_suites)) or "none"
+        shown = [
+            f"models {models} ({'node ids' if from_ids else plan.chosen['model'].source})",
+            f"suites {suites} ({'node ids' if plan.pasted and not plan.suites else plan.chosen['suites'].source})",
+        ]
+        for name, choice in plan.chosen.items():
+            if name in ("budget", "seed") or (choice.given and name not in ("model", "suites")):
+                value = ", ".join(choice.value) if isinstance(choice.value, tuple) else choice.value
+                shown.append(f"{name} {value} ({choice.source})")
+        return [printable(f"interp: {'; '.join(shown)}")]
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        results = self.gathering.results
+        if results is None:
+            return
+        from interp_assert.reports.table import not_passed, profile_table
+
+        table = profile_table(results)
+        if table:
+            terminalreporter.section("interp: what is inside")
+            terminalreporter.write_line(printable(table))
+        for line in not_passed(results):
+            terminalreporter.write_line(printable(line))
+        inconclusive = results.run["tests"]["inconclusive"]
+        if inconclusive:
+            noun = "test was" if inconclusive == 1 else "tests were"
+            self._say(
+                terminalreporter,
+                f"{inconclusive} {noun} INCONCLUSIVE and did not fail the run "
+                f"({self.plan.chosen['inconclusive'].source}=warn)",
+                yellow=True,
+            )
+        for model in results.models:
+            if model["changed"]:
+                self._say(terminalreporter, f"the model changed during the run: {model['changed']}", red=True)
+        for note in self.gathering.notes:
+            self._say(terminalreporter, note, red=True)
+        if self.plan.json is not None and self.plan.json.exists():
+            terminalreporter.write_line(printable(f"interp: results written to {self.plan.json}"))
+
+    @staticmethod
+    def _say(terminalreporter: Any, text: str, **markup: bool) -> None:
+        terminalreporter.write_line(printable(f"interp: {text}"), **markup)

@@ -1,0 +1,175 @@
+"""Around each test that uses a model: collect its verdicts, translate them into pytest's outcomes, and send them
+along with the report."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from interp_fixtures.loaded import LOADED
+from interp_fixtures.settings import RunSettings
+
+from .collection import SuiteModule
+from .parametrization import model_of, uses_model
+from .progress import Progress
+from .text import first_line, printable
+
+if TYPE_CHECKING:
+    from interp_assert.stats import Verdict
+
+__all__ = ["VerdictRecorder"]
+
+PENDING = pytest.StashKey[list[dict[str, Any]]]()
+
+
+class VerdictRecorder:
+    """Registered when the plugin wakes, in every process that runs tests.
+
+    1. ``pytest_runtest_protocol`` listens while a test runs: every verdict that an ``assert_*`` reaches, passed or
+       not, is noted.
+    2. ``pytest_runtest_makereport`` turns exceptions into outcomes, and puts what was noted on the report as
+       ``report.interp``, in builtins. pytest and xdist carry attributes of a report to the controller as they are;
+       JUnit does not print them, so the XML gets one short property per verdict instead of the whole record.
+    3. ``pytest_report_teststatus`` gives INCONCLUSIVE a word of its own where it does not fail the run.
+    """
+
+    def __init__(self, config: pytest.Config, settings: RunSettings, progress: Progress) -> None:
+        self.config = config
+        self.settings = settings
+        self.progress = progress
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        if not uses_model(item):
+            return (yield)
+        from interp_assert.assertions.progress import reporting
+        from interp_assert.assertions.recording import recording
+
+        pending: list[dict[str, Any]] = []
+
+        def note(verdict: Verdict) -> None:
+            record = {**verdict.as_dict(), "nodeid": item.nodeid}
+            pending.append(record)
+            item.user_properties.append(("interp", _summary(record)))
+
+        item.stash[PENDING] = pending
+        label = model_of(item)
+        if label is not None:
+            self.config.stash[LOADED].used(label)
+        self.progress.start()
+        with recording(note), reporting(self.progress):
+            return (yield)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(self, fixturedef: Any, request: pytest.FixtureRequest) -> Generator[None, object, object]:
+        if fixturedef.argname == "interp_model":
+            choice = getattr(request, "param", None)
+            self.progress.loading(getattr(choice, "label", None) or self.settings.under_test[0].label)
+        return (yield)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        if not uses_model(item):
+            return (yield)
+        if call.excinfo is not None:
+            _hide_our_frames(self.config, call.excinfo)
+        report = yield
+        facts: dict[str, Any] = {"checks": [], "model": model_of(item), "decides": _decides(item)}
+        facts["checks"], item.stash[PENDING] = item.stash[PENDING], []
+        if call.excinfo is not None and not hasattr(report, "wasxfail"):
+            self._translate(item, call.excinfo, report, facts)
+        if call.when == "call":
+            facts["models"] = self.config.stash[LOADED].provenance
+        report.interp = facts  # type: ignore[attr-defined]
+        return report
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_report_teststatus(self, report: Any) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
+        if getattr(report, "interp", {}).get("inconclusive"):
+            return "inconclusive", "i", ("INCONCLUSIVE", {"yellow": True})
+        return None
+
+    def _translate(
+        self,
+        item: pytest.Item,
+        excinfo: pytest.ExceptionInfo[BaseException],
+        report: pytest.TestReport,
+        facts: dict[str, Any],
+    ) -> None:
+        from interp_assert.assertions import InterpAssertionError, NotApplicable
+        from interp_assert.errors import InterpError, ModelChanged
+        from interp_assert.stats import Outcome
+
+        error = excinfo.value
+        if isinstance(error, NotApplicable):
+            _skip(item, report, first_line(error.verdict.reason) or first_line(str(error)))
+        elif isinstance(error, InterpAssertionError):
+            if error.verdict.outcome is Outcome.INCONCLUSIVE and self.settings.inconclusive == "warn":
+                _skip(item, report, first_line(str(error)))
+                facts["inconclusive"] = True
+            elif item.getparent(SuiteModule) is not None:
+                _message_only(excinfo, report)
+        elif report.failed:
+            facts["error"] = first_line(str(error)) or type(error).__name__
+            if isinstance(error, InterpError):
+                if item.getparent(SuiteModule) is not None or report.when != "call":
+                    _message_only(excinfo, report)
+                if isinstance(error, ModelChanged):
+                    facts["changed"] = first_line(str(error))
+
+
+def _decides(item: pytest.Item) -> bool:
+    """Whether a verdict is what this test is for: so it is in a suite that lists checks. Other tests decide by
+    passing or failing."""
+    module = item.getparent(SuiteModule)
+    return module is not None and bool(module.suite.checks)
+
+
+def _summary(record: dict[str, Any]) -> str:
+    estimate, threshold = record["estimate"], record["threshold"]
+    numbers = "" if estimate is None or threshold is None else f" {estimate:.4g} against {threshold:.4g}"
+    return printable(f"{record['check']} {record['model']} {record['verdict']}{numbers} n={record['n']}")
+
+
+def _skip(item: pytest.Item, report: pytest.TestReport, reason: str) -> None:
+    """What pytest.skip would have made of it, with the place of the test itself."""
+    path, line, _ = item.location
+    report.outcome = "skipped"
+    report.longrepr = (path, (line or 0) + 1, f"Skipped: {reason}")
+
+
+def _message_only(excinfo: pytest.ExceptionInfo[BaseException], report: pytest.TestReport) -> None:
+    """The message alone, as for ``pytest.fail(..., pytrace=False)``: a suite's source says nothing that the message
+    does not."""
+    message = printable(str(excinfo.value))
+    shown: Any = excinfo.getrepr(style="value", chain=False)
+    for entry in shown.reprtraceback.reprentries:
+        entry.lines = message.splitlines()
+    if shown.reprcrash is not None:
+        shown.reprcrash.message = first_line(message)
+    report.longrepr = shown
+
+
+def _hide_our_frames(config: pytest.Config, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+    """Leave the user's own lines in the traceback, and take ours out; ``--full-trace`` shows everything."""
+    from interp_assert.assertions import InterpAssertionError
+    from interp_assert.errors import InterpError
+
+    if config.getoption("fulltrace", False) or not isinstance(excinfo.value, (InterpAssertionError, InterpError)):
+        return
+    excinfo.value.__cause__ = None
+    excinfo.value.__suppress_context__ = True
+    kept = excinfo.traceback.filter(lambda entry: not _ours(Path(entry.path)))
+    if kept:
+        excinfo.traceback = kept
+
+
+def _ours(path: Path) -> bool:
+    import interp_assert
+
+    return Path(interp_assert.__file__).parent in path.parents
