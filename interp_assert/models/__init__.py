@@ -12,18 +12,23 @@ from .load import load, preflight, wrap
 from .metering import Meter, MeteredSpan
 from .model import Model
 from .sources import ModelId, parse_id
+from .twins import SCHEMES, Twin, default_twins, twins
 
 __all__ = [
+    "SCHEMES",
     "BatchHalved",
     "Identity",
     "Meter",
     "MeteredSpan",
     "Model",
     "ModelId",
+    "Twin",
     "batches",
+    "default_twins",
     "for_batches",
     "load",
     "parse_id",
     "preflight",
+    "twins",
     "wrap",
 ]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ModelChanged, ModelNotFound, UsageProblem
-from .directory import identify, read_config, refuse_what_cannot_be_opened, tensors_of, weight_files
-from .identity import Identity
+from ..errors import ModelNotFound, UsageProblem
+from .architectures import refuse_unopenable
+from .directory import read_config
+from .files import FileSource, identify, refuse_broken
+from .hub import HubModel, look_up
+from .identity import Identity, digest_of_files
 from .memory import dtype_name
 from .model import Model
 from .sources import ModelId, open_scheme, parse_id
@@ -68,50 +70,6 @@ def wrap(module: torch.nn.Module, tokenizer: Any | None = None, *, id: str | Non
     return wrap_module(module, tokenizer, id=id)
 
 
-@dataclass
-class FileSource:
-    """A model in a directory."""
-
-    directory: Path
-    identity: Identity
-    device: str | None
-    dtype: str | None
-    trust_remote_code: bool
-
-    def open_module(self) -> torch.nn.Module:
-        from . import opening
-
-        device = opening.resolve_device(self.device)
-        self.verify(self.identity)
-        module = opening.open_module(
-            self.directory, self.identity.id, device=device, dtype=self.dtype, trust_remote_code=self.trust_remote_code
-        )
-        self.verify(self.identity)
-        return module
-
-    def open_tokenizer(self) -> Any | None:
-        from .opening import open_tokenizer
-
-        return open_tokenizer(self.directory, self.identity.id, trust_remote_code=self.trust_remote_code)
-
-    def open_config(self) -> Any:
-        from .opening import open_config
-
-        return open_config(self.directory, self.identity.id, trust_remote_code=self.trust_remote_code)
-
-    def verify(self, identity: Identity) -> None:
-        now = identify(self.directory, id=identity.id, kind=identity.kind, revision=identity.revision).files
-        changed = sorted(name for name in {*now, *identity.files} if now.get(name) != identity.files.get(name))
-        if changed:
-            raise ModelChanged(
-                f"{identity.id}: {', '.join(changed)} in {self.directory} changed since the model was opened; measure "
-                "it again from the start"
-            )
-
-    def facts(self) -> Mapping[str, Any]:
-        return {"directory": str(self.directory), "trust_remote_code": self.trust_remote_code}
-
-
 def _find(
     id: str, revision: str | None, *, trust_remote_code: bool, device: str | None, dtype: Any
 ) -> tuple[Identity, FileSource]:
@@ -119,16 +77,23 @@ def _find(
         raise UsageProblem(f"unknown device {str(device)!r}: write cpu, cuda or cuda:1")
     dtype = dtype_name(dtype)
     parsed = parse_id(id, revision)
+    place: Path | HubModel
     if parsed.scheme == "hub":
-        raise ModelNotFound(f"{parsed.id}: hub ids are not supported yet")
-    directory = _directory(parsed)
-    refuse_what_cannot_be_opened(read_config(directory), str(directory), trust_remote_code=trust_remote_code)
-    for path in weight_files(directory):
-        tensors_of(path)
-    kind = parsed.scheme
-    identity = identify(directory, id=parsed.id, kind=kind, revision=parsed.revision)
-    source = FileSource(directory, identity, None if device is None else str(device), dtype, trust_remote_code)
-    return identity, source
+        place = look_up(parsed, trust_remote_code=trust_remote_code)
+        refuse_unopenable(place.config, parsed.id, trust_remote_code=trust_remote_code)
+        identity = Identity(
+            id=parsed.id,
+            kind="hub",
+            revision=place.commit,
+            sha256=digest_of_files(place.weights.items()),
+            files=MappingProxyType({**place.weights, **place.small}),
+        )
+    else:
+        place = _directory(parsed)
+        refuse_unopenable(read_config(place), str(place), trust_remote_code=trust_remote_code)
+        refuse_broken(place)
+        identity = identify(place, id=parsed.id, kind=parsed.scheme, revision=parsed.revision)
+    return identity, FileSource(place, identity, None if device is None else str(device), dtype, trust_remote_code)
 
 
 def _directory(parsed: ModelId) -> Path:

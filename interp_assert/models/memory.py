@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..errors import ModelRefused, UsageProblem
-from .directory import Tensor
+from .headers import Tensor
 
 __all__ = ["DTYPES", "HEADROOM", "available_memory", "choose_dtype", "human", "weight_bytes"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -57,6 +57,7 @@ class Model:
         self._tokenizer_opened = False
         self._config: Any = None
         self._anatomy: Anatomy | None = None
+        self._take_back: Callable[[], None] | None = None
 
     def __repr__(self) -> str:
         state = "open" if self._module is not None else "not opened yet"
@@ -93,9 +94,22 @@ class Model:
     @property
     def module(self) -> torch.nn.Module:
         """The Hugging Face module: eval mode, no gradients; loaded on first use."""
+        if self._take_back is not None:
+            self._take_back()
         if self._module is None:
             self._module = self.source.open_module()
         return self._module
+
+    def lend(self, take_back: Callable[[], None] | None) -> None:
+        """While the module holds a twin's weights, ``take_back`` brings the trained ones back; called before the module
+        is used.
+        None: the trained weights are back."""
+        self._take_back = take_back
+
+    @property
+    def _held(self) -> torch.nn.Module:
+        """The module for questions that its weights do not answer: a twin that has borrowed it may keep it."""
+        return self.module if self._module is None else self._module
 
     @property
     def tokenizer(self) -> Any | None:
@@ -123,13 +137,13 @@ class Model:
     @property
     def device(self) -> torch.device:
         """The device of the input embeddings, where ids go."""
-        return next(self.module.parameters()).device
+        return next(self._held.parameters()).device
 
     @property
     def dtype(self) -> torch.dtype:
         """The dtype that most of the weights have."""
         counts: dict[torch.dtype, int] = {}
-        for parameter in self.module.parameters():
+        for parameter in self._held.parameters():
             if parameter.is_floating_point():
                 counts[parameter.dtype] = counts.get(parameter.dtype, 0) + parameter.numel()
         return max(counts, key=lambda dtype: counts[dtype])
@@ -137,12 +151,17 @@ class Model:
     @property
     def n_parameters(self) -> int:
         """Number of parameters; tied ones count once."""
-        return sum(parameter.numel() for parameter in self.module.parameters())
+        return sum(parameter.numel() for parameter in self._held.parameters())
 
     @property
     def architecture(self) -> str:
         """The config's model_type, such as ``"gpt_neox"``."""
-        return str(getattr(self.config, "model_type", None) or type(self.module).__name__)
+        return str(getattr(self.config, "model_type", None) or type(self._held).__name__)
+
+    @property
+    def class_name(self) -> str:
+        """The module's class, such as ``"GPTNeoXForCausalLM"``."""
+        return type(self._held).__name__
 
     @property
     def max_positions(self) -> int | None:
@@ -159,7 +178,7 @@ class Model:
         size = getattr(self.text_config, "vocab_size", None)
         if isinstance(size, int):
             return size
-        return int(self.module.get_input_embeddings().weight.shape[0])  # type: ignore[operator]
+        return int(self._held.get_input_embeddings().weight.shape[0])  # type: ignore[operator]
 
     @property
     def anatomy(self) -> Anatomy:

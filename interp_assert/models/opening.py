@@ -11,7 +11,9 @@ from typing import Any
 import torch
 
 from ..errors import InterpError, ModelBroken, ModelRefused, UsageProblem
-from .directory import read_config, tensors_of, tokenizer_files, weight_files
+from .architectures import refuse_unopenable
+from .directory import read_config, tokenizer_files, weight_files
+from .headers import tensors_of
 from .memory import available_memory, choose_dtype
 
 __all__ = ["UNTRUSTED_KEYS", "check_finite", "open_config", "open_module", "open_tokenizer", "resolve_device"]
@@ -78,14 +80,8 @@ def open_config(directory: Path, where: str, *, trust_remote_code: bool) -> Any:
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
     raw = strip_untrusted(read_config(directory))
+    refuse_unopenable(raw, where, trust_remote_code=trust_remote_code)
     code = (raw.get("auto_map") or {}) if trust_remote_code else {}
-    if raw.get("quantization_config"):
-        method = (raw["quantization_config"] or {}).get("quant_method", "unknown")
-        raise ModelRefused(
-            f"{where}: its weights are quantised ({method}), which needs kernels of its own and changes what is "
-            "measured; "
-            "dequantise it first: AutoModelForCausalLM.from_pretrained(model).dequantize().save_pretrained(directory)"
-        )
     try:
         if "AutoConfig" in code:
             config = AutoConfig.from_pretrained(directory, trust_remote_code=True)
@@ -129,7 +125,7 @@ def open_module(
         dtype = choose_dtype(tensors, available_memory(), requested=dtype, where=where)
     try:
         with _quiet():
-            module, info = AutoModelForCausalLM.from_pretrained(
+            opened: Any = AutoModelForCausalLM.from_pretrained(
                 directory,
                 config=config,
                 dtype=getattr(torch, dtype) if dtype else "auto",
@@ -145,12 +141,13 @@ def open_module(
         raise ModelBroken(
             f"{where}: transformers cannot load the weights in {directory}: {_first_line(error)}"
         ) from error
+    module, info = opened
     _refuse_mismatch(info, where)
     check_finite(module, where)
     module = module.to(device)
     module.eval()
     module.requires_grad_(False)
-    return module  # type: ignore[no-any-return]
+    return module
 
 
 def open_tokenizer(directory: Path, where: str, *, trust_remote_code: bool) -> Any | None:

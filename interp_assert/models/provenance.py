@@ -25,7 +25,7 @@ def provenance(model: Model) -> dict[str, Any]:
         **model.identity.as_dict(),
         **model.source.facts(),
         "architecture": model.architecture,
-        "class": type(model.module).__name__,
+        "class": model.class_name,
         "n_parameters": model.n_parameters,
         "vocab_size": model.vocab_size,
         "max_positions": model.max_positions,

@@ -1,0 +1,226 @@
+"""Random-weight twins: the same model with untrained weights, the control for "it learned this"."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InterpError, ModelChanged, UsageProblem
+from .identity import Identity
+from .memory import HEADROOM, available_memory
+from .model import Model
+
+if TYPE_CHECKING:
+    import torch
+
+    from .anatomy import Anatomy
+
+__all__ = ["SCHEMES", "Twin", "default_twins", "twins"]
+
+SCHEMES = ("resample", "init", "permute", "resample_keepemb", "init_keepemb", "permute_keepemb")
+_LARGE = 1_000_000_000
+
+
+def default_twins(model: Model) -> int:
+    """Five up to a billion parameters, one (advisory: one twin has no spread) above."""
+    return 5 if model.n_parameters <= _LARGE else 1
+
+
+def twins(model: Model, *, scheme: str = "resample", n: int | None = None, seed: int = 0) -> Iterator[Twin]:
+    """Twins 0 to n - 1 of ``model``, one at a time; each is valid until the next is asked for. See ``randomise`` for
+    the schemes.
+
+    Twin k depends on (seed, scheme, k) and on the trained weights alone. The twins share one copy of the module. Where
+    two do not fit in memory they are written into the model's own module, whose weights wait in a temporary file: they
+    come back, checked by hash, when the iterator ends or is closed, and as soon as the model itself is used again
+    (which ends the current twin).
+
+    Raises UsageProblem for an unknown scheme or n < 1; ModelRefused where the architecture has no initialisation for
+    ``init``; ModelBroken if a twin's logits are not finite.
+    """
+    if scheme not in SCHEMES:
+        raise UsageProblem(f"unknown scheme of random weights {scheme!r}: choose {', '.join(SCHEMES)}")
+    if n is not None and (isinstance(n, bool) or not isinstance(n, int) or n < 1):
+        raise UsageProblem(f"the number of twins is at least 1, not {n!r}")
+    return _twins(model, scheme, default_twins(model) if n is None else n, seed)
+
+
+class Twin(Model):
+    """A model with random weights in place of the trained ones. Shares tokenizer, config, meter and anatomy structure
+    with ``trained``:
+    its forward passes are part of what the verdict on ``trained`` costs."""
+
+    def __init__(self, trained: Model, identity: Identity, source: _TwinSource) -> None:
+        super().__init__(identity, source, batch_tokens=trained.batch_tokens)
+        self.trained = trained
+        self.meter = trained.meter
+        self._twin_source = source
+
+    @property
+    def module(self) -> torch.nn.Module:
+        """The module with random weights; raises InterpError once the next twin has taken its place."""
+        return self._twin_source.open_module()
+
+    @property
+    def anatomy(self) -> Anatomy:
+        """The trained model's anatomy on this module if it is known already, else discovered here."""
+        if self._anatomy is None and self.trained._anatomy is not None:
+            self._anatomy = self.trained._anatomy.rebind(self)
+        return super().anatomy
+
+
+class _TwinSource:
+    """Gives out a twin's module as long as it holds that twin's weights."""
+
+    def __init__(self, trained: Model, module: torch.nn.Module, id: str, facts: Mapping[str, Any]) -> None:
+        self._trained = trained
+        self._module: torch.nn.Module | None = module
+        self._id = id
+        self._facts = facts
+
+    def end(self) -> None:
+        self._module = None
+
+    def open_module(self) -> torch.nn.Module:
+        if self._module is None:
+            raise InterpError(
+                f"the twin {self._id} is no longer there: twins are valid one at a time, until the next is asked for"
+            )
+        return self._module
+
+    def open_tokenizer(self) -> Any | None:
+        return self._trained.tokenizer
+
+    def open_config(self) -> Any:
+        return self._trained.config
+
+    def verify(self, identity: Identity) -> None:
+        self._trained.verify_unchanged()
+
+    def facts(self) -> Mapping[str, Any]:
+        return self._facts
+
+
+def _twins(model: Model, scheme: str, n: int, seed: int) -> Iterator[Twin]:
+    from .randomise import randomise, refuse_non_finite_logits
+
+    host: _Copy | _Borrowed = _Copy(model) if _two_fit(model) else _Borrowed(model)
+    try:
+        for k in range(n):
+            module = host.with_trained_weights()
+            id = f"{model.id}~{scheme}#{k}"
+            randomise(module, scheme, seed=seed, k=k)
+            refuse_non_finite_logits(module, model.vocab_size, id)
+            digest = hashlib.sha256(f"{model.identity.sha256}\0{scheme}\0{seed}\0{k}".encode()).hexdigest()
+            facts = {"trained": model.id, "scheme": scheme, "seed": seed, "k": k}
+            source = _TwinSource(model, module, id, facts)
+            host.current = source
+            yield Twin(model, replace(model.identity, id=id, kind="twin", sha256=digest), source)
+            source.end()
+    finally:
+        host.close()
+
+
+class _Copy:
+    """One copy of the module, filled with the trained weights again for each twin."""
+
+    def __init__(self, model: Model) -> None:
+        self._trained = model.module
+        self._copy: torch.nn.Module | None = None
+        self.current: _TwinSource | None = None
+
+    def with_trained_weights(self) -> torch.nn.Module:
+        import torch
+
+        if self._copy is None:
+            self._copy = copy.deepcopy(self._trained).requires_grad_(False).eval()
+            return self._copy
+        with torch.no_grad():
+            for target, source in zip(self._copy.parameters(), self._trained.parameters(), strict=True):
+                target.copy_(source)
+        return self._copy
+
+    def close(self) -> None:
+        if self.current is not None:
+            self.current.end()
+        self._copy = None
+
+
+class _Borrowed:
+    """The model's own module, lent to the twins while its weights wait in a temporary file.
+
+    A file of our own rather than the checkpoint: transformers renames, merges and casts tensors while it loads, so the
+    checkpoint's bytes are not the module's; and a module that the user built has no checkpoint.
+    """
+
+    def __init__(self, model: Model) -> None:
+        from .identity import digest_of_state
+
+        self._model = model
+        self._module = model.module
+        self.current: _TwinSource | None = None
+        self._folder = tempfile.TemporaryDirectory(prefix="interp-assert-")
+        try:
+            self._digest = digest_of_state(dict(self._module.named_parameters()))
+            self._save()
+        except BaseException:
+            self._folder.cleanup()
+            raise
+        self._dirty = False
+        self._closed = False
+
+    def with_trained_weights(self) -> torch.nn.Module:
+        self._restore()
+        self._dirty = True
+        self._model.lend(self._restore)
+        return self._module
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            try:
+                self._restore()
+            finally:
+                self._folder.cleanup()
+
+    def _save(self) -> None:
+        from safetensors.torch import save_file
+
+        for index, parameter in enumerate(self._module.parameters()):
+            save_file(
+                {"weight": parameter.detach().cpu().contiguous()}, Path(self._folder.name) / f"{index}.safetensors"
+            )
+
+    def _restore(self) -> None:
+        import torch
+        from safetensors.torch import load_file
+
+        from .identity import digest_of_state
+
+        if self.current is not None:
+            self.current.end()
+        if not self._dirty:
+            return
+        with torch.no_grad():
+            for index, parameter in enumerate(self._module.parameters()):
+                parameter.copy_(load_file(Path(self._folder.name) / f"{index}.safetensors")["weight"])
+        self._model.lend(None)
+        if digest_of_state(dict(self._module.named_parameters())) != self._digest:
+            raise ModelChanged(
+                f"{self._model.id}: its weights did not come back as they were after its random-weight twins"
+            )
+        self._dirty = False
+
+
+def _two_fit(model: Model) -> bool:
+    """Whether a copy of the module fits in memory beside it."""
+    import torch
+
+    need = sum(parameter.numel() * parameter.element_size() for parameter in model.module.parameters())
+    free = torch.cuda.mem_get_info(model.device)[0] if model.device.type == "cuda" else available_memory()
+    return HEADROOM * need <= free
