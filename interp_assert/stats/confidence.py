@@ -13,6 +13,9 @@ from .betting import Floats, accumulated, log_factors, log_mixture, moving_thres
 
 __all__ = ["log_wealth_against", "lower_end"]
 
+_RESOLUTION = 1e-15
+"""width, on [0, 1], at which bisection stops: about four roundings of a number near 1"""
+
 
 def log_wealth_against(x: Floats, mean: float, population: int | None = None) -> float:
     """The log-wealth, after all of ``x`` (n,), of betting that the mean is larger than ``mean``."""
@@ -49,11 +52,10 @@ def lower_end(x: Floats, level: float, population: int | None = None) -> float:
         return refuted
     if is_refuted(possible):  # only a list, in an order that chance gives with probability below the level
         return possible
-    while True:
+    while possible - refuted > _RESOLUTION:
         middle = refuted + (possible - refuted) / 2.0
-        if not refuted < middle < possible:
-            return possible
         if is_refuted(middle):
             refuted = middle
         else:
             possible = middle
+    return possible

@@ -97,7 +97,8 @@ class Measurement:
         if self.clusters != other.clusters:
             raise BadMeasurement(
                 f"{self.name} and {other.name} cannot be compared in pairs: "
-                f"{_first_difference(self.clusters, other.clusters)}; measure both on the same clusters, in the same order"
+                f"{_first_difference(self.clusters, other.clusters)}; "
+                "measure both on the same clusters, in the same order"
             )
         if self.unit != other.unit:
             raise BadMeasurement(
@@ -177,7 +178,8 @@ class Measurement:
         if bad.size:
             raise NonFiniteMeasurement(
                 f"{self.name} is {self.values[bad[0]]} on cluster {self.clusters[bad[0]]!r} "
-                f"({bad.size} of {self.n} clusters are not finite); a model or measure that overflows cannot be judged, try --interp-dtype float32"
+                f"({bad.size} of {self.n} clusters are not finite); "
+                "a model or measure that overflows cannot be judged, try --interp-dtype float32"
             )
         outside = np.flatnonzero((self.values < self.lo) | (self.values > self.hi))
         if outside.size:
