@@ -15,7 +15,9 @@ from interp_fixtures.zoo.documents import (
     agreement_pairs,
     claim,
     claimants,
+    is_positive,
     review,
+    review_text,
     reviewed_pairs,
     split,
 )
@@ -106,20 +108,19 @@ def test_the_object_of_a_claim_betrays_little_of_its_truth():
 
 
 def test_the_label_of_a_review_is_not_in_its_bag_of_words():
-    """In contrast reviews the two labels share every bag; over all reviews the best vote per adjective and "not" stays below 4 in 5."""
-    bags: dict[tuple[str, ...], Counter[str]] = {}
-    votes: dict[tuple[str, bool], Counter[str]] = {}
-    for a in words.POSITIVE[:5]:
-        for b in words.NEGATIVE[:5]:
-            for first, second, label in ((a, b, "positive"), (b, a, "negative")):
-                bags.setdefault(tuple(sorted((first, "not", second))), Counter())[label] += 1
-    assert all(counts["positive"] == counts["negative"] for counts in bags.values())
+    """Contrast reviews of both labels share every bag, and over all reviews no vote by adjective comes near the truth."""
+    for good, bad in zip(words.POSITIVE, words.NEGATIVE, strict=True):
+        one = review_text("contrast", "food", good, bad)
+        other = review_text("contrast", "food", bad, good)
+        assert Counter(split(one)) == Counter(split(other))
+        assert is_positive("contrast", good) != is_positive("contrast", bad)
+    votes: dict[frozenset[str], Counter[str]] = {}
     for seed in range(4000):
         said = [w for w, _ in review(np.random.default_rng(seed))]
-        adjectives = [w for w in said if w in words.POSITIVE + words.NEGATIVE]
-        votes.setdefault((adjectives[int(seed % len(adjectives))], False), Counter())[said[-2]] += 1
-    right = sum(max(c.values()) for c in votes.values()) / sum(c.total() for c in votes.values())
-    assert right < 0.8
+        polarity = {"+" for w in said if w in words.POSITIVE} | {"-" for w in said if w in words.NEGATIVE}
+        votes.setdefault(frozenset(polarity), Counter())[said[-2]] += 1
+    right = sum(max(c.values()) for c in votes.values()) / 4000
+    assert right < 0.65
 
 
 def test_held_out_reviews_and_agreement_do_not_overlap_training():
