@@ -41,7 +41,7 @@ class HubModel:
     def fetch(self, *, weights: bool) -> Path:
         """Download what is not in the cache yet, and return the snapshot's directory.
 
-        Raises ModelNotFound if the download breaks off: what has arrived stays in the cache and is resumed, and nothing
+        Raises ModelNotFound if the download breaks off: whole files stay in the cache for the next time, and nothing
         partial is ever opened.
         """
         from huggingface_hub import snapshot_download
@@ -60,7 +60,8 @@ class HubModel:
             raise ModelNotFound(
                 f"{self.repo}@{self.commit[:12]}: the download of {', '.join(missing) or 'a file'} from {_endpoint()} "
                 "broke off "
-                f"({_reason(error)}); nothing was opened. Run again: what has arrived is kept, and the rest is fetched"
+                f"({_reason(error)}); nothing was opened. Run again: the files that arrived whole are kept, the rest "
+                "is fetched"
             ) from error
 
 
@@ -134,7 +135,10 @@ def _from_hub(parsed: ModelId, trust_remote_code: bool) -> HubModel:
     if missing:
         raise ModelBroken(f"{where} lacks shards that {INDEX} names: {', '.join(missing[:3])}")
     small = {name: digests[name] for name in digests if _wanted(name, trust_remote_code)}
-    path = Path(hf_hub_download(parsed.target, "config.json", revision=commit))
+    # Asked for by branch or tag, so that the cache remembers which commit that was, for when the hub cannot be asked.
+    path = Path(hf_hub_download(parsed.target, "config.json", revision=parsed.revision))
+    if path.parent.name != commit:  # the branch has moved on within this function
+        path = Path(hf_hub_download(parsed.target, "config.json", revision=commit))
     return HubModel(parsed.target, commit, {name: digests[name] for name in shards}, small, read_config(path.parent))
 
 
