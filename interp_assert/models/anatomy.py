@@ -61,8 +61,7 @@ class Anatomy:
     missing: dict[str, str]
     readout: Readout | None
     logits_at: Location
-    base_scales: tuple[float, ...]
-    complete: tuple[bool, ...]
+    replays: tuple[list[tuple[str, object]] | None, ...]
     root: torch.nn.Module
     proofs: list[Proof] = field(default_factory=list)
     proven: set[str] = field(default_factory=set)
@@ -149,7 +148,7 @@ def discover(model: Model) -> Anatomy:
     """
     length = DISCOVERY_LENGTH if model.max_positions is None else min(DISCOVERY_LENGTH, model.max_positions)
     ids = proof.random_ids(model, rows=2, length=length)
-    recording = record(model.module, lambda: calling.forward(model.module, ids))
+    recording = record(model.module, lambda: calling.forward(model.module, ids), tuple(ids.shape))  # type: ignore[arg-type]
     found = find_stages(recording)
     if found is None:
         raise UnprovenAnatomy(
@@ -162,27 +161,27 @@ def discover(model: Model) -> Anatomy:
 
 
 def _assemble(model: Model, recording: Recording, stages: Sequence[Stage], ids: torch.Tensor) -> Anatomy:
-    flow = Flow(recording, ids.shape[1])
+    flow = Flow(recording, model.module)
     routes: dict[str, Route] = {}
     missing: dict[str, str] = {}
     parts = [dissect(flow, stage) for stage in stages]
     embedding = _embedding(recording, ids)
     if embedding is not None:
-        routes["embed"] = Route(embedding, embedding)
+        routes["embed"] = Route.at(embedding)
     else:
         missing["embed"] = "no embedding module takes the token ids"
     for index, (stage, inside) in enumerate(zip(stages, parts, strict=True)):
         routes.update(_block_routes(recording, index, stage, inside))
     _collect_missing(parts, missing)
     logits_at = calling.logits_location(recording.result, *ids.shape)
-    readout = find_readout(flow, stages[-1].call, stages[-1].after, recording.calls[0].outputs[logits_at], model.module)
+    readout = find_readout(flow, stages[-1].call, stages[-1].after, recording.calls[0].outputs[logits_at])
     if isinstance(readout, str):
         missing["unembed"] = readout
         missing["final_norm"] = readout
     elif readout.final_norm is None:
         missing["final_norm"] = "there is no norm between the last block and the logits"
     else:
-        routes["final_norm"] = Route(readout.final_norm, readout.final_norm)
+        routes["final_norm"] = Route.at(readout.final_norm)
     return Anatomy(
         architecture=model.architecture,
         n_blocks=len(stages),
@@ -196,10 +195,7 @@ def _assemble(model: Model, recording: Recording, stages: Sequence[Stage], ids: 
         missing=missing,
         readout=None if isinstance(readout, str) else readout,
         logits_at=logits_at,
-        base_scales=tuple(inside.base_scale for inside in parts),
-        complete=tuple(
-            bool(inside.kinds) and all(f"{kind}.out" in inside.routes for kind in inside.kinds) for inside in parts
-        ),
+        replays=tuple(inside.replay for inside in parts),
         root=model.module,
     )
 
@@ -207,7 +203,7 @@ def _assemble(model: Model, recording: Recording, stages: Sequence[Stage], ids: 
 def _block_routes(recording: Recording, index: int, stage: Stage, inside: BlockParts) -> dict[str, Route]:
     entry = located_tap(recording, stage.call, "input", stage.entry)
     exit_ = located_tap(recording, stage.call, "output", stage.exit)
-    named = {"resid_pre": Route(entry, entry), **inside.routes, "resid_post": Route(exit_, exit_)}
+    named = {"resid_pre": Route.at(entry), **inside.routes, "resid_post": Route.at(exit_)}
     order = ["resid_pre", "attn.pattern"]
     order += [f"{kind}.{out}" for kind in ("attn", "ssm", "mixer") for out in ("out_raw", "out")]
     order += ["resid_mid", "mlp.neurons", "mlp.out_raw", "mlp.out", "resid_post"]

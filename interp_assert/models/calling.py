@@ -44,8 +44,8 @@ def as_ids(ids: Any, *, vocab_size: int, max_positions: int | None, device: torc
         tensor = ids if isinstance(ids, torch.Tensor) else torch.as_tensor(ids)
     except (TypeError, ValueError) as error:
         raise EmptyBatch(
-            "Token ids must form a rectangle (batch, pos); rows of unequal length are never padded: group them by length "
-            f"({error})."
+            "Token ids must form a rectangle (batch, pos); rows of unequal length are never padded: "
+            f"group them by length ({error})."
         ) from error
     if tensor.ndim == 1:
         tensor = tensor.unsqueeze(0)

@@ -1,6 +1,4 @@
-"""What a block adds to the residual stream: attention, MLP and state-space addends, found as terms of the residual
-sum.
-"""
+"""What a block adds to the residual stream: attention, MLP and recurrent addends, found in its residual sum."""
 
 from __future__ import annotations
 
@@ -8,128 +6,174 @@ from dataclasses import dataclass, field
 from math import prod
 
 from .blocks import Stage
-from .flow import ATTENTION, MATMULS, Flow, Term, op_name
+from .flow import MATMULS, Flow, op_name
 from .graph import Call, Op
-from .taps import PatternTap, Route, Tap, input_tap, located_tap, output_tap
+from .kinds import attention_ops, kind_of
+from .residual import Add, Norm, Scale, Side, Step, residual_chain, scaling, split_side
+from .taps import PatternTap, Route, Tap, input_tap, located_tap, nth_call, output_tap
 
-_MIXES_POSITIONS = frozenset(
-    {"conv1d", "convolution", "cumsum", "constant_pad_nd", "select", "roll", "flip", "unbind", "split"}
-)
+SITES_OF = {
+    "attn": ("attn.out", "attn.out_raw", "attn.pattern"),
+    "mlp": ("mlp.out", "mlp.out_raw", "mlp.neurons"),
+    "ssm": ("ssm.out", "ssm.out_raw"),
+    "mixer": ("mixer.out", "mixer.out_raw"),
+}
+
+
+@dataclass(frozen=True)
+class Component:
+    """All addends of one kind in a block: the parts of the residual sum that it makes."""
+
+    kind: str
+    sides: tuple[Side, ...]
+    cone: tuple[Op, ...]
 
 
 @dataclass
 class BlockParts:
-    """The inside of one block, as far as it could be discovered; ``missing`` says why the rest is not there."""
+    """The inside of one block, as far as it could be discovered; ``missing`` says why the rest is not there.
+
+    ``replay`` repeats the residual sum on sites: ("add", kinds) | ("scale", factor) | ("shift", factor) |
+    ("norm", path), or is None where some addend cannot be read.
+    """
 
     kinds: tuple[str, ...] = ()
     parallel: bool = False
     n_heads: int | None = None
-    base_scale: float = 1.0
+    replay: list[tuple[str, object]] | None = None
     routes: dict[str, Route] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
 
 
 def dissect(flow: Flow, stage: Stage) -> BlockParts:
-    """Resolve the addends of one block's residual sum, their kinds and the taps where they can be read and written."""
+    """Resolve the addends of one block's residual sum, their kinds and the taps where they are read and written."""
     parts = BlockParts()
-    block = stage.call
-    sum_ = flow.terms(stage.after, stage.before, block.index)
-    if sum_ is None:
-        reason = "the block's output is not its input plus addends (normalised or rescaled inside the block)"
-        for site in ("resid_mid", "attn.out", "attn.out_raw", "attn.pattern", "mlp.out", "mlp.out_raw", "mlp.neurons"):
-            parts.missing[site] = reason
+    chain = residual_chain(flow, stage.call, stage.before, stage.after)
+    if chain is None:
+        for site in ("resid_mid", *SITES_OF["attn"], *SITES_OF["mlp"]):
+            parts.missing[site] = "the block's output is not made of its input by adding, scaling and normalising"
         return parts
-    terms, partial, parts.base_scale = sum_
-    barrier = [stage.before, *partial]
-    found: list[tuple[str, Term, list[Op]]] = []
-    for term in terms:
-        cone = flow.cone(term.value, barrier)
-        kind = _kind(flow, cone)
-        found.append((kind, term, cone))
-    kinds = [kind for kind, _, _ in found]
-    parts.kinds = tuple(kinds)
-    for kind, term, cone in found:
-        if kinds.count(kind) > 1:
-            for site in (f"{kind}.out", f"{kind}.out_raw"):
+    barrier = [stage.before, *(step.value for step in chain)]
+    additions = [(step, _components(flow, stage.call, step, barrier)) for step in chain if isinstance(step, Add)]
+    found = [component for _, components in additions for component in components]
+    kinds = [component.kind for component in found]
+    parts.parallel = _parallel(flow, found)
+    parts.kinds = tuple(sorted(kinds, key=lambda kind: kind == "mlp") if parts.parallel else kinds)
+    for component in found:
+        if kinds.count(component.kind) > 1:
+            for site in SITES_OF[component.kind]:
                 parts.missing[site] = (
-                    f"the block has {kinds.count(kind)} addends of kind {kind}; one name would be ambiguous"
+                    f"the block adds {kinds.count(component.kind)} of them; one name would be ambiguous"
                 )
             continue
-        _add_out(flow, block, kind, term, cone, parts)
-        if kind == "attn":
-            _add_pattern(flow, stage, cone, parts)
-        if kind == "mlp":
-            _add_neurons(flow, block, term, barrier, cone, parts)
-    _add_mid(flow, stage, found, partial, parts)
-    for kind, sites in (
-        ("attn", ("attn.out", "attn.out_raw", "attn.pattern")),
-        ("mlp", ("mlp.out", "mlp.out_raw", "mlp.neurons")),
-    ):
-        if kind not in kinds:
-            what = " and ".join(kinds) or "nothing that could be told apart"
-            for site in sites:
-                parts.missing.setdefault(
-                    site, f"the block has no {'attention' if kind == 'attn' else 'MLP'}: it adds {what}"
-                )
+        _add_out(flow, stage.call, component, parts)
+        if component.kind == "attn":
+            _add_pattern(flow, stage, component, parts)
+        if component.kind == "mlp":
+            _add_neurons(flow, stage.call, component, barrier, parts)
+    _add_mid(flow, stage, chain, additions, parts)
+    _name_absent(kinds, parts)
+    if kinds and all(f"{kind}.out" in parts.routes for kind in kinds):
+        parts.replay = _replay(chain, additions)
     return parts
 
 
-def _kind(flow: Flow, cone: list[Op]) -> str:
-    recording = flow.recording
-    if any(_is_attention(flow, op) for op in cone):
-        return "attn"
-    around = {index for op in cone for index in recording.ancestors(op.call)}
-    if any(hasattr(recording.calls[index].module, "A_log") for index in around):
-        return "ssm"
-    if any(op_name(op) in _MIXES_POSITIONS and _touches(flow, op) for op in cone):
-        return "mixer"
-    return "mlp"
+def _components(flow: Flow, block: Call, step: Add, barrier: list[int]) -> list[Component]:
+    """The sides of one addition by kind. What the block itself added up is split only where the kinds differ."""
+    by_kind: dict[str, list[tuple[Side, list[Op]]]] = {}
+    for side in step.sides:
+        pieces = [(part, flow.cone(part.value, barrier)) for part in split_side(flow, side, block)]
+        pieces = [(part, cone) for part, cone in pieces if any(op_name(op) in MATMULS for op in cone)] or pieces
+        for part, cone in pieces:
+            by_kind.setdefault(kind_of(flow, cone), []).append((part, cone))
+    return [
+        Component(kind, tuple(part for part, _ in pieces), tuple(op for _, cone in pieces for op in cone))
+        for kind, pieces in by_kind.items()
+    ]
 
 
-def _touches(flow: Flow, op: Op) -> bool:
-    return any(flow.length in flow.recording.shapes[value] for value in op.inputs)
+def _parallel(flow: Flow, found: list[Component]) -> bool:
+    """Whether no addend depends on another, as where attention and MLP read the same residual."""
+    return len(found) > 1 and not any(
+        flow.depends(late.value, early.value)
+        for one in found
+        for other in found
+        if one is not other
+        for late in one.sides
+        for early in other.sides
+    )
 
 
-def _is_attention(flow: Flow, op: Op) -> bool:
-    name = op_name(op)
-    if "scaled_dot_product" in name:
-        return True
-    if name not in ATTENTION:
-        return False
-    shape = flow.recording.shapes[op.outputs[0]]
-    return len(shape) == 4 and shape[-1] >= shape[-2] == flow.length
+def _replay(chain: list[Step], additions: list[tuple[Add, list[Component]]]) -> list[tuple[str, object]]:
+    kinds = {id(step): tuple(component.kind for component in components) for step, components in additions}
+    steps: list[tuple[str, object]] = []
+    for step in chain:
+        if isinstance(step, Add):
+            steps.append(("add", kinds[id(step)]))
+        elif isinstance(step, Norm):
+            steps.append(("norm", step.path))
+        else:
+            steps.append(("scale" if isinstance(step, Scale) else "shift", step.factor))
+    return steps
 
 
-def _add_out(flow: Flow, block: Call, kind: str, term: Term, cone: list[Op], parts: BlockParts) -> None:
-    recording = flow.recording
-    tap: Tap | None = None
-    value: int | None = term.value
-    while value is not None and tap is None:
-        call = flow.outermost_producer(value, block.index)
-        if call is not None:
-            tap = output_tap(recording, call, value, scale=term.scale)
-        op = flow.op(value)
-        value = flow.passes_through(op) if op is not None else None
-    if tap is None:
+def _name_absent(kinds: list[str], parts: BlockParts) -> None:
+    for kind, what in (("attn", "attention"), ("mlp", "MLP")):
+        if kind not in kinds:
+            for site in SITES_OF[kind]:
+                parts.missing.setdefault(site, f"the block has no {what}: it adds {' and '.join(kinds) or 'nothing'}")
+
+
+def _add_out(flow: Flow, block: Call, component: Component, parts: BlockParts) -> None:
+    kind = component.kind
+    taps = [_tap_of_side(flow, block, side) for side in component.sides]
+    known = [tap for tap in taps if tap is not None]
+    if len(known) < len(taps) or not known:
         parts.missing[f"{kind}.out"] = "the addend is computed by functions, not handed out by a module"
     else:
-        parts.routes[f"{kind}.out"] = Route(tap, tap)
-    raw = _mixer_call(flow, block, cone)
-    where = (
-        None
-        if raw is None
-        else next((at for at, v in raw.outputs.items() if recording.dtypes[v].is_floating_point), None)
+        known.sort(key=lambda tap: _ends(flow, tap))
+        parts.routes[f"{kind}.out"] = Route(tuple(known), known[-1], tuple(known[:-1]))
+    raw = _mixer_call(flow, block, list(component.cone))
+    floats = (
+        {} if raw is None else {at: v for at, v in raw.outputs.items() if flow.recording.dtypes[v].is_floating_point}
     )
-    if raw is None or where is None:
+    if raw is None or not floats:
         parts.missing[f"{kind}.out_raw"] = "no module of the block holds this computation"
     else:
-        located = located_tap(recording, raw, "output", where)
-        parts.routes[f"{kind}.out_raw"] = Route(located, located)
+        parts.routes[f"{kind}.out_raw"] = Route.at(located_tap(flow.recording, raw, "output", next(iter(floats))))
+
+
+def _tap_of_side(flow: Flow, block: Call, side: Side) -> Tap | None:
+    """Where an addend is handed out by a module, looking through copies and scalings done by functions."""
+    value: int | None = side.value
+    factor = side.factor
+    while value is not None:
+        call = flow.outermost_producer(value, block.index)
+        if call is not None:
+            return output_tap(flow.recording, call, value, factor)
+        op = flow.op(value)
+        if op is None:
+            return None
+        if (source := flow.passes_through(op)) is not None:
+            value = source
+        elif (scaled := scaling(flow, op)) is not None:
+            value, factor = scaled[0], factor.times(scaled[1])
+        else:
+            return None
+    return None
+
+
+def _ends(flow: Flow, tap: Tap) -> int:
+    return next(
+        call.end_op
+        for call in flow.recording.calls
+        if call.path == tap.path and (tap.nth is None or tap.nth == call.nth)
+    )
 
 
 def _mixer_call(flow: Flow, block: Call, cone: list[Op]) -> Call | None:
     """The direct child of the block that did the last matrix product of an addend."""
-    for op in reversed(cone):
+    for op in sorted(cone, key=lambda op: op.index, reverse=True):
         if op_name(op) in MATMULS or "scaled_dot_product" in op_name(op):
             child = flow.recording.child_towards(op.call, block.index)
             if child is not None:
@@ -137,74 +181,88 @@ def _mixer_call(flow: Flow, block: Call, cone: list[Op]) -> Call | None:
     return None
 
 
-def _add_pattern(flow: Flow, stage: Stage, cone: list[Op], parts: BlockParts) -> None:
+def _add_pattern(flow: Flow, stage: Stage, component: Component, parts: BlockParts) -> None:
     recording = flow.recording
-    attention = [op for op in cone if _is_attention(flow, op)]
-    heads = {
-        (recording.shapes[op.inputs[0]] if "scaled_dot_product" in op_name(op) else recording.shapes[op.outputs[0]])[1]
-        for op in attention
-    }
+    attention = attention_ops(flow, component.cone)
     if len(attention) != 1:
         parts.missing["attn.pattern"] = (
-            f"{len(attention)} softmax operations in one attention; which one is the pattern is not known"
+            f"{len(attention)} softmax operations in one attention: which is the pattern is unknown"
         )
         return
-    parts.n_heads = heads.pop()
-    repeated = sum(1 for other in recording.calls if other.path == stage.call.path) > 1
-    tap = PatternTap(stage.call.path, stage.call.nth if repeated else None)
-    parts.routes["attn.pattern"] = Route(tap, tap)
+    op = attention[0]
+    fused = "scaled_dot_product" in op_name(op)
+    shape = recording.shapes[op.inputs[0] if fused else op.outputs[0]]
+    merged = len(shape) == 3
+    parts.n_heads = shape[0] // recording.rows[0] if merged else shape[1]
+    tap = PatternTap(stage.call.path, parts.n_heads, merged, nth_call(recording, stage.call))
+    parts.routes["attn.pattern"] = Route.at(tap)
 
 
-def _add_neurons(flow: Flow, block: Call, term: Term, barrier: list[int], cone: list[Op], parts: BlockParts) -> None:
+def _add_neurons(flow: Flow, block: Call, component: Component, barrier: list[int], parts: BlockParts) -> None:
     recording = flow.recording
-    last = [op for op in flow.cone(term.value, barrier, through_matmul=False) if op_name(op) in MATMULS]
-    products = [op for op in cone if op_name(op) in MATMULS]
-    if len(last) != 1 or len(products) < 2:
+    last = [
+        op
+        for side in component.sides
+        for op in flow.cone(side.value, barrier, through_matmul=False)
+        if op_name(op) in MATMULS
+    ]
+    products = [op for op in component.cone if op_name(op) in MATMULS]
+    if len(last) != 1:
         parts.missing["mlp.neurons"] = (
-            f"{len(last)} final matrix products (gated output or experts): there is no single down-projection"
-            if len(last) != 1
-            else "a single matrix: there are no neurons between an up- and a down-projection"
+            f"{len(last)} final matrix products (gated output or experts), not one down-projection"
         )
+        return
+    if len(products) < 2:
+        parts.missing["mlp.neurons"] = "a single matrix: there are no neurons between an up- and a down-projection"
         return
     down = recording.calls[last[0].call] if last[0].call >= 0 else None
-    if down is None or not recording.inside(down.index, block.index) or down.index == block.index:
+    if down is None or down.index == block.index or not recording.inside(down.index, block.index):
         parts.missing["mlp.neurons"] = "the down-projection is a function call, not a module"
         return
-    candidates = [value for value in down.inputs.values() if recording.dtypes[value].is_floating_point]
-    size = prod(recording.shapes[term.value][:-1])
-    if len(candidates) != 1 or prod(recording.shapes[candidates[0]][:-1]) != size:
+    floats = [value for value in down.inputs.values() if recording.dtypes[value].is_floating_point]
+    if len(floats) != 1 or prod(recording.shapes[floats[0]][:-1]) != prod(recording.rows):
         parts.missing["mlp.neurons"] = "the down-projection does not see every position once (experts)"
         return
-    tap = input_tap(recording, down, candidates[0])
+    tap = input_tap(recording, down, floats[0])
     if tap is not None:
-        parts.routes["mlp.neurons"] = Route(tap, tap)
+        parts.routes["mlp.neurons"] = Route.at(tap)
 
 
 def _add_mid(
-    flow: Flow, stage: Stage, found: list[tuple[str, Term, list[Op]]], partial: list[int], parts: BlockParts
+    flow: Flow, stage: Stage, chain: list[Step], additions: list[tuple[Add, list[Component]]], parts: BlockParts
 ) -> None:
-    kinds = [kind for kind, _, _ in found]
-    if len(found) != 2 or kinds.count("mlp") != 1:
-        parts.missing["resid_mid"] = (
-            f"the block adds {' and '.join(kinds) or 'nothing'}: there is no residual between mixer and MLP"
-        )
+    """The residual between the mixers and the MLP: the stream just before the addition that brings the MLP."""
+    names = " and ".join(parts.kinds) or "nothing"
+    ending = [step for step, components in additions if [component.kind for component in components] == ["mlp"]]
+    if len(ending) != 1 or len(additions) != 2 or additions[0][0] is ending[0]:
+        how = "in parallel" if parts.parallel else "in one block"
+        parts.missing["resid_mid"] = f"{names} are added {how}: there is no residual between a mixer and an MLP"
         return
-    (_, first, _), (_, second, _) = found
-    middle = next((value for value in partial if (op := flow.op(value)) is not None and op.index == first.op), None)
-    if kinds[1] != "mlp" or middle is None or not flow.depends(second.value, middle):
-        parts.parallel = not flow.depends(second.value, first.value) and not flow.depends(first.value, second.value)
-        how = "in parallel" if parts.parallel else "in an order that leaves no sum"
-        parts.missing["resid_mid"] = f"{kinds[0]} and {kinds[1]} are added {how}: there is no residual between them"
+    (first, mixers), (second, mlps) = additions
+    middle = second.before
+    if parts.parallel or not any(flow.depends(side.value, middle) for side in mlps[0].sides):
+        parts.missing["resid_mid"] = f"{names} are added in parallel: there is no residual between them"
         return
-    out = parts.routes.get(f"{kinds[0]}.out")
-    read = _tap_of_value(flow, stage.call, middle)
-    if out is None or read is None or not isinstance(out.read, Tap):
+    visible = _tap_of_value(flow, stage.call, middle)
+    if visible is not None and visible.side == "output":
+        parts.routes["resid_mid"] = Route.at(visible)
+        return
+    carriers = [parts.routes.get(f"{component.kind}.out") for component in mixers]
+    before = _entry_or_tap(flow, stage, first.before)
+    taps = [tap for route in carriers if route is not None for tap in route.read if isinstance(tap, Tap)]
+    straight = chain.index(second) == chain.index(first) + 1
+    if None in carriers or before is None or not straight or not taps:
         parts.missing["resid_mid"] = "the partial sum is not visible at any module boundary"
-    elif read.side == "output":
-        parts.routes["resid_mid"] = Route(read, read)
-    else:
-        base = located_tap(flow.recording, stage.call, "input", stage.entry)
-        parts.routes["resid_mid"] = Route(read, out.read, delta=True, base=base)
+        return
+    taps.sort(key=lambda tap: _ends(flow, tap))
+    bases = (before, *taps[:-1])
+    parts.routes["resid_mid"] = Route((visible,) if visible is not None else (*bases, taps[-1]), taps[-1], bases)
+
+
+def _entry_or_tap(flow: Flow, stage: Stage, value: int) -> Tap | None:
+    if flow.same(value, stage.before):
+        return located_tap(flow.recording, stage.call, "input", stage.entry)
+    return _tap_of_value(flow, stage.call, value)
 
 
 def _tap_of_value(flow: Flow, block: Call, value: int) -> Tap | None:

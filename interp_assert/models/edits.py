@@ -36,7 +36,7 @@ def replace(value: torch.Tensor | float) -> Edit:
 
 def add(vector: torch.Tensor | float) -> Edit:
     """Add ``vector`` (broadcast to the site's shape): steering."""
-    return lambda site: site + (_like(vector, site) if _is_tensor(vector) else vector)
+    return lambda site: site + (_like(vector, site) if isinstance(vector, torch.Tensor) else vector)
 
 
 def scale(factor: float) -> Edit:

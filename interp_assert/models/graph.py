@@ -58,8 +58,9 @@ class Call:
 
 @dataclass
 class Recording:
-    """Operations and module calls of one forward pass, in order of execution."""
+    """Operations and module calls of one forward pass over ``rows`` = (batch, pos) ids, in order of execution."""
 
+    rows: tuple[int, int]
     ops: list[Op] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
     producer: dict[int, Op] = field(default_factory=dict)
@@ -208,13 +209,13 @@ class _Recorder(TorchDispatchMode):
         call.outputs = {at: self.name(tensor) for at, tensor in tensors_in(out) if tensor.numel()}
 
 
-def record(module: torch.nn.Module, forward: Callable[[], Any]) -> Recording:
+def record(module: torch.nn.Module, forward: Callable[[], Any], rows: tuple[int, int]) -> Recording:
     """Run ``forward`` once and record every operation and every call of ``module`` and the modules inside it.
 
     Hooks and the recording mode are gone afterwards, whatever happens. Memory: every intermediate tensor of the pass
     stays alive until the end, so record short batches only.
     """
-    recording = Recording()
+    recording = Recording(rows)
     recorder = _Recorder(recording)
     handles = []
     try:

@@ -24,9 +24,8 @@ class PatternMode(TorchFunctionMode):
     probabilities.
     """
 
-    def __init__(self, length: int) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.length = length
         self.running: list[Callable[[torch.Tensor], torch.Tensor]] = []
 
     def enter(self, handler: Callable[[torch.Tensor], torch.Tensor]) -> None:
@@ -42,9 +41,14 @@ class PatternMode(TorchFunctionMode):
         if func is torch.nn.functional.scaled_dot_product_attention:
             return plain_attention(*args, **kwargs, handler=self.running[-1])
         out = func(*args, **kwargs)
-        if func in _SOFTMAX and out.ndim == 4 and out.shape[-1] >= out.shape[-2] == self.length:
-            return self.running[-1](out)
-        return out
+        return self.running[-1](out) if func in _SOFTMAX else out
+
+
+def is_pattern(probabilities: torch.Tensor, heads: int, merged: bool, batch: int, length: int) -> bool:
+    """Whether a softmax is attention's: (batch, head, query, key), or (batch * head, query, key) where merged."""
+    leading = (batch * heads,) if merged else (batch, heads)
+    shape = tuple(probabilities.shape)
+    return shape[:-2] == leading and shape[-2] == length <= shape[-1]
 
 
 def plain_attention(

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import prod
 from typing import Any
 
 import torch
 
 from .flow import MATMULS, Flow, op_name
 from .graph import Call, Location, Op, Ref
+from .residual import is_norm, tensor_named
 from .taps import Tap, located_tap, output_tap, put, take
 
 _POINTWISE = frozenset(
@@ -30,7 +30,6 @@ class ModuleStep:
     path: str
     where: Location
     out: Location
-    is_norm: bool
 
     def describe(self) -> str:
         return self.path
@@ -83,7 +82,7 @@ class Readout:
         return " -> ".join(step.describe() for step in self.steps)
 
 
-def find_readout(flow: Flow, last_block: Call, residual: int, logits: int, root: torch.nn.Module) -> Readout | str:
+def find_readout(flow: Flow, last_block: Call, residual: int, logits: int) -> Readout | str:
     """The readout, or the reason why the path from the logits back to the residual could not be followed."""
     recording = flow.recording
     steps: list[Step] = []
@@ -98,11 +97,11 @@ def find_readout(flow: Flow, last_block: Call, residual: int, logits: int, root:
                 return f"{call.path} makes the logits from something else than the last block's output"
             where, source = taken
             out = next(at for at, handed in call.outputs.items() if flow.same(handed, value))
-            is_norm = _is_norm(call, recording.shapes[source], recording.shapes[value])
-            steps.append(ModuleStep(call.path, where, out, is_norm))
-            if is_norm and final_norm is None:
+            norm = is_norm(flow, call, source, value)
+            steps.append(ModuleStep(call.path, where, out))
+            if norm and final_norm is None:
                 final_norm = output_tap(recording, call, call.outputs[out])
-            if head is None and not is_norm:
+            if head is None and not norm:
                 head = located_tap(recording, call, "input", where)
             value = source
             continue
@@ -112,7 +111,7 @@ def find_readout(flow: Flow, last_block: Call, residual: int, logits: int, root:
         if (source_ := flow.passes_through(op)) is not None:
             value = source_
             continue
-        step = _op_step(flow, op, residual, root)
+        step = _op_step(flow, op, residual)
         if step is None:
             return f"the operation {op_name(op)} between the last block and the logits cannot be replayed"
         steps.append(step[0])
@@ -144,14 +143,7 @@ def _input_on_path(flow: Flow, call: Call, residual: int) -> tuple[Location, int
     return None
 
 
-def _is_norm(call: Call, before: tuple[int, ...], after: tuple[int, ...]) -> bool:
-    """A module that keeps the shape and has no matrix: only gains and biases."""
-    return (
-        prod(before) == prod(after) and before[-1] == after[-1] and all(p.ndim <= 1 for p in call.module.parameters())
-    )
-
-
-def _op_step(flow: Flow, op: Op, residual: int, root: torch.nn.Module) -> tuple[Step, int] | None:
+def _op_step(flow: Flow, op: Op, residual: int) -> tuple[Step, int] | None:
     name = op_name(op)
     on_path = [
         (position, arg.value)
@@ -165,7 +157,7 @@ def _op_step(flow: Flow, op: Op, residual: int, root: torch.nn.Module) -> tuple[
         other = next(
             (arg.value for position, arg in enumerate(op.args) if isinstance(arg, Ref) and position != hole), None
         )
-        found = None if other is None or len(op.inputs) != 2 else _parameter(flow, other, root)
+        found = None if other is None or len(op.inputs) != 2 else _parameter(flow, other)
         return None if found is None else (LinearStep(*found), source)
     if name not in _POINTWISE:
         return None
@@ -186,7 +178,7 @@ def _op_step(flow: Flow, op: Op, residual: int, root: torch.nn.Module) -> tuple[
     return OpStep(functional, tuple(args), dict(op.kwargs), hole), source
 
 
-def _parameter(flow: Flow, value: int, root: torch.nn.Module) -> tuple[str, bool] | None:
+def _parameter(flow: Flow, value: int) -> tuple[str, bool] | None:
     transposed = False
     while (op := flow.op(value)) is not None:
         if op_name(op) in ("t", "transpose", "permute"):
@@ -197,12 +189,8 @@ def _parameter(flow: Flow, value: int, root: torch.nn.Module) -> tuple[str, bool
         else:
             return None
     leaf = flow.recording.leaves.get(value)
-    if leaf is None:
-        return None
-    for name, parameter in root.named_parameters():
-        if parameter.data_ptr() == leaf.data_ptr() and parameter.shape == leaf.shape:
-            return name, transposed
-    return None
+    name = None if leaf is None else flow.name_of(leaf)
+    return None if name is None else (name, transposed)
 
 
 def replay(root: torch.nn.Module, readout: Readout, residual: torch.Tensor) -> torch.Tensor:
@@ -214,7 +202,7 @@ def replay(root: torch.nn.Module, readout: Readout, residual: torch.Tensor) -> t
             out = module(value) if step.where == (0,) else module(**put({step.where[0]: None}, step.where, value))
             value = take(out, step.out)
         elif isinstance(step, LinearStep):
-            weight = root.get_parameter(step.parameter)
+            weight = tensor_named(root, step.parameter)
             value = value @ (weight.T if step.transposed else weight).to(value.device)
         else:
             args = list(step.args)

@@ -8,51 +8,86 @@ from typing import Any, Literal
 import torch
 
 from .graph import Call, Location, Recording
+from .residual import ONE, Factor
+
+Layout = Literal["batch first", "position first", "rows"]
 
 
 @dataclass(frozen=True)
 class Tap:
-    """A tensor at a module boundary. ``site = scale * tensor``, reshaped to (batch, pos, ...) where the module sees
-    rows flattened.
+    """A tensor at a module boundary: the site's value is ``factor * tensor``, laid out (batch, pos, ...).
+
+    ``layout`` is how the module itself sees it: position first, or all rows of the batch as one axis. ``nth`` picks
+    one call of a module that runs several times in a forward pass.
     """
 
     path: str
     side: Literal["input", "output"]
     where: Location
-    scale: float = 1.0
+    factor: Factor = ONE
     nth: int | None = None
-    flat: bool = False
+    layout: Layout = "batch first"
+
+    def to_site(self, tensor: torch.Tensor, rows: tuple[int, int], root: torch.nn.Module) -> torch.Tensor:
+        """The site's value of the tensor in the model; ``rows`` is (batch, pos)."""
+        if self.layout == "rows":
+            tensor = tensor.reshape(*rows, *tensor.shape[1:])
+        elif self.layout == "position first":
+            tensor = tensor.transpose(0, 1)
+        return tensor if self.factor.is_one else tensor * self.factor.resolve(root)
+
+    def from_site(
+        self, edited: torch.Tensor, site: torch.Tensor, tensor: torch.Tensor, root: torch.nn.Module
+    ) -> torch.Tensor:
+        """The tensor to put in the model for an edited site value. An edit that changes nothing gives back its bits."""
+        if not self.factor.is_one:
+            change = (edited - site) / self.factor.resolve(root)
+            return tensor + self._laid_out(change, tensor)
+        return self._laid_out(edited, tensor)
+
+    def _laid_out(self, site: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
+        if self.layout == "rows":
+            return site.reshape(tensor.shape)
+        return site.transpose(0, 1) if self.layout == "position first" else site
 
 
 @dataclass(frozen=True)
 class PatternTap:
-    """The attention probabilities of the attention that runs inside the block at ``path``: made by a function, not a
-    module.
+    """The attention probabilities inside the block at ``path``: made by a function, not by a module.
+
+    ``merged`` says that the model keeps batch and heads in one axis.
     """
 
     path: str
+    heads: int
+    merged: bool = False
     nth: int | None = None
 
 
 @dataclass(frozen=True)
 class Route:
-    """How one site is reached: where it is read, and where an edit of it takes effect.
+    """How a site is reached: it is the sum of the taps in ``read``, and ``write`` is where an edit takes effect.
 
-    ``delta`` marks a site that is a partial sum: an edit is carried out by adding its change to the addend tapped by
-    ``write``, on top of ``base``. An edit that changes nothing then changes nothing, bit for bit.
+    ``bases`` are given for a site that is a sum: its value just before ``write`` is what the bases hold plus what is
+    tapped there, and an edit is carried out by adding its change at ``write``. An edit that changes nothing then
+    changes nothing, bit for bit.
     """
 
-    read: Tap | PatternTap
+    read: tuple[Tap | PatternTap, ...]
     write: Tap | PatternTap
-    delta: bool = False
-    base: Tap | None = None
+    bases: tuple[Tap, ...] = ()
+
+    @classmethod
+    def at(cls, tap: Tap | PatternTap) -> Route:
+        """A site that is one tensor of the model."""
+        return cls((tap,), tap)
 
 
-def output_tap(recording: Recording, call: Call, value: int, *, scale: float = 1.0) -> Tap | None:
+def output_tap(recording: Recording, call: Call, value: int, factor: Factor | None = None) -> Tap | None:
     """The tap at which ``call`` hands out ``value``."""
     for where, handed in call.outputs.items():
         if handed == value:
-            return _tap(recording, call, "output", where, value, scale)
+            return _tap(recording, call, "output", where, value, factor)
     return None
 
 
@@ -60,26 +95,36 @@ def input_tap(recording: Recording, call: Call, value: int) -> Tap | None:
     """The tap at which ``call`` takes ``value``."""
     for where, taken in call.inputs.items():
         if taken == value:
-            return _tap(recording, call, "input", where, value, 1.0)
+            return _tap(recording, call, "input", where, value)
     return None
 
 
 def located_tap(recording: Recording, call: Call, side: Literal["input", "output"], where: Location) -> Tap:
     """The tap at a known location of a call."""
     values = call.inputs if side == "input" else call.outputs
-    return _tap(recording, call, side, where, values[where], 1.0)
+    return _tap(recording, call, side, where, values[where])
+
+
+def nth_call(recording: Recording, call: Call) -> int | None:
+    """Which execution of its module a call is; None where there is only one."""
+    return call.nth if sum(1 for other in recording.calls if other.path == call.path) > 1 else None
 
 
 def _tap(
-    recording: Recording, call: Call, side: Literal["input", "output"], where: Location, value: int, scale: float
+    recording: Recording,
+    call: Call,
+    side: Literal["input", "output"],
+    where: Location,
+    value: int,
+    factor: Factor | None = None,
 ) -> Tap:
-    repeated = sum(1 for other in recording.calls if other.path == call.path) > 1
-    return Tap(call.path, side, where, scale, call.nth if repeated else None, flat=len(recording.shapes[value]) == 2)
-
-
-def at_root(tap: Tap, root: str) -> Tap:
-    """The same tap with its module path relative to another root."""
-    return replace(tap, path=f"{root}.{tap.path}" if root else tap.path)
+    shape = recording.shapes[value]
+    layout: Layout = "batch first"
+    if len(shape) == 2:
+        layout = "rows"
+    elif len(shape) == 3 and shape[:2] == recording.rows[::-1]:
+        layout = "position first"
+    return Tap(call.path, side, where, factor or ONE, nth_call(recording, call), layout)
 
 
 def take(tree: Any, where: Location) -> torch.Tensor:
@@ -97,10 +142,9 @@ def put(tree: Any, where: Location, value: torch.Tensor) -> Any:
         return value
     key, rest = where[0], where[1:]
     if is_dataclass(tree) and not isinstance(tree, type):
-        new = put(getattr(tree, key), rest, value)
         if isinstance(tree, dict):  # transformers' ModelOutput: a dataclass and an ordered dict at once
-            return type(tree)(**{**tree, key: new})
-        return replace(tree, **{key: new})
+            return type(tree)(**{**tree, key: put(tree[key], rest, value)})
+        return replace(tree, **{key: put(getattr(tree, key), rest, value)})
     if isinstance(tree, dict):
         return {**tree, key: put(tree[key], rest, value)}
     parts = list(tree)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import torch
 from ..errors import SiteNotAvailable, UsageProblem
 from . import calling
 from .edits import Edit, as_edits, checked
-from .patterns import PatternMode
+from .patterns import PatternMode, is_pattern
 from .sites import part_of
 from .taps import PatternTap, Route, Tap, put, take
 
@@ -64,6 +65,9 @@ class Trace(Mapping[str, torch.Tensor]):
 
     def __repr__(self) -> str:
         return f"<Trace of {self._model}: {', '.join(self._values) or 'no sites'}>"
+
+
+Action = Callable[[torch.Tensor], torch.Tensor | None]
 
 
 class _Enough(Exception):
@@ -153,55 +157,53 @@ class _Run:
         self.module, self.anatomy, self.ids, self.write, self.logits = module, anatomy, ids, write, logits
         self.positions = None if positions is None else torch.tensor(positions, device=ids.device)
         self.values: dict[str, torch.Tensor] = {}
-        self.bases: dict[str, torch.Tensor] = {}
         self.waiting = set(read)
-        self.at_tap: dict[tuple[str, str], list[tuple[Tap, Callable[[torch.Tensor], torch.Tensor | None]]]] = {}
-        self.at_pattern: dict[str, list[tuple[PatternTap, Callable[[torch.Tensor], torch.Tensor | None]]]] = {}
+        self.at_tap: dict[tuple[str, str], list[tuple[Tap, Action]]] = {}
+        self.at_pattern: dict[str, list[tuple[PatternTap, Action]]] = {}
         self.applied: set[str] = set()
         # Within one tensor: the module's raw output first, then the addend made of it, then the sum that contains it.
         inside = [site for site in write if site != "logits"]
-        for site in sorted(inside, key=lambda site: (anatomy.routes[site].delta, not site.endswith("out_raw"))):
+        for site in sorted(inside, key=lambda site: (bool(anatomy.routes[site].bases), not site.endswith("out_raw"))):
             self._plan_write(site, anatomy.routes[site], write[site])
         for site in read:
             self._plan_read(site, anatomy.routes[site])
 
     def _plan_read(self, site: str, route: Route) -> None:
-        def keep(tensor: torch.Tensor) -> None:
-            axis = 2 if isinstance(route.read, PatternTap) else 1
-            # A copy, not a view: some models go on writing into the tensor that a module handed out (falcon).
-            kept = (
-                tensor.detach().clone()
-                if self.positions is None
-                else tensor.detach().index_select(axis, self.positions.to(tensor.device))
-            )
-            self.values[site] = kept
-            self.waiting.discard(site)
+        pieces: dict[int, torch.Tensor] = {}
 
-        self._add(route.read, keep)
+        def keep(number: int, tensor: torch.Tensor) -> None:
+            # A copy, not a view: some models go on writing into the tensor that a module handed out (falcon).
+            axis = 2 if isinstance(route.write, PatternTap) else 1
+            chosen = None if self.positions is None else self.positions.to(tensor.device)
+            pieces[number] = tensor.detach().clone() if chosen is None else tensor.detach().index_select(axis, chosen)
+            if len(pieces) == len(route.read):
+                self.values[site] = functools.reduce(torch.add, (pieces[part] for part in sorted(pieces)))
+                self.waiting.discard(site)
+
+        for number, tap in enumerate(route.read):
+            self._add(tap, functools.partial(keep, number))
 
     def _plan_write(self, site: str, route: Route, edits: Sequence[Edit]) -> None:
+        bases: dict[int, torch.Tensor] = {}
+
         def apply(tensor: torch.Tensor) -> torch.Tensor:
             self.applied.add(site)
             for edit in edits:
                 tensor = checked(site, edit(tensor), tensor)
             return tensor
 
-        if not route.delta:
-            self._add(route.write, apply)
-            return
-        assert route.base is not None
-
-        def remember(tensor: torch.Tensor) -> None:
-            self.bases[site] = tensor
+        def remember(number: int, tensor: torch.Tensor) -> None:
+            bases[number] = tensor.clone()
 
         def shift(addend: torch.Tensor) -> torch.Tensor:
-            before = self.bases.pop(site) + addend
+            before = functools.reduce(torch.add, (*(bases[number] for number in sorted(bases)), addend))
             return addend + (apply(before) - before)
 
-        self._add(route.base, remember)
-        self._add(route.write, shift)
+        for number, tap in enumerate(route.bases):
+            self._add(tap, functools.partial(remember, number))
+        self._add(route.write, shift if route.bases else apply)
 
-    def _add(self, tap: Tap | PatternTap, action: Callable[[torch.Tensor], torch.Tensor | None]) -> None:
+    def _add(self, tap: Tap | PatternTap, action: Action) -> None:
         if isinstance(tap, PatternTap):
             self.at_pattern.setdefault(tap.path, []).append((tap, action))
         else:
@@ -214,7 +216,7 @@ class _Run:
         try:
             with ExitStack() as stack, torch.no_grad():
                 if self.at_pattern:
-                    mode = stack.enter_context(PatternMode(self.ids.shape[1]))
+                    mode = stack.enter_context(PatternMode())
                     handles += self._watch_patterns(mode)
                 for (path, side), actions in self.at_tap.items():
                     handles.append(self._hook(path, side, actions))
@@ -237,20 +239,16 @@ class _Run:
             logits = checked("logits", edit(logits), logits)
         return logits if sliced or self.positions is None else logits.index_select(1, self.positions.to(logits.device))
 
-    def _hook(
-        self, path: str, side: str, actions: list[tuple[Tap, Callable[[torch.Tensor], torch.Tensor | None]]]
-    ) -> Any:
+    def _hook(self, path: str, side: str, actions: list[tuple[Tap, Action]]) -> Any:
         count = 0
 
-        def act(tree: Any, tap: Tap, action: Callable[[torch.Tensor], torch.Tensor | None]) -> Any:
+        rows = (self.ids.shape[0], self.ids.shape[1])
+
+        def act(tree: Any, tap: Tap, action: Action) -> Any:
             tensor = take(tree, tap.where)
-            site = tensor.reshape(*self.ids.shape, -1) if tap.flat else tensor
-            site = site if tap.scale == 1.0 else site * tap.scale
+            site = tap.to_site(tensor, rows, self.module)
             edited = action(site)
-            if edited is None:
-                return tree
-            edited = edited if tap.scale == 1.0 else edited / tap.scale
-            return put(tree, tap.where, edited.reshape(tensor.shape) if tap.flat else edited)
+            return tree if edited is None else put(tree, tap.where, tap.from_site(edited, site, tensor, self.module))
 
         def run(module: torch.nn.Module, args: Any, kwargs: Any, out: Any = None) -> Any:
             nonlocal count
@@ -274,18 +272,22 @@ class _Run:
 
     def _watch_patterns(self, mode: PatternMode) -> list[Any]:
         handles = []
+        rows = (self.ids.shape[0], self.ids.shape[1])
         for path, actions in self.at_pattern.items():
             counter = iter(range(1 << 30))
 
             def before(_module: torch.nn.Module, _args: Any, actions: Any = actions, counter: Any = counter) -> None:
                 nth = next(counter)
 
-                def handle(pattern: torch.Tensor) -> torch.Tensor:
+                def handle(probabilities: torch.Tensor) -> torch.Tensor:
                     for tap, action in actions:
-                        if tap.nth is None or tap.nth == nth:
+                        if (tap.nth is None or tap.nth == nth) and is_pattern(
+                            probabilities, tap.heads, tap.merged, *rows
+                        ):
+                            pattern = probabilities.reshape(rows[0], tap.heads, *probabilities.shape[-2:])
                             edited = action(pattern)
-                            pattern = pattern if edited is None else edited
-                    return pattern
+                            probabilities = probabilities if edited is None else edited.reshape(probabilities.shape)
+                    return probabilities
 
                 mode.enter(handle)
 
