@@ -12,7 +12,7 @@ from .load import load, preflight, wrap
 from .metering import Meter, MeteredSpan
 from .model import Model
 from .sources import ModelId, parse_id
-from .twins import SCHEMES, Twin, default_twins, twins
+from .twins import SCHEMES, Twin, Twins, default_twins, twins
 
 __all__ = [
     "SCHEMES",
@@ -23,6 +23,7 @@ __all__ = [
     "Model",
     "ModelId",
     "Twin",
+    "Twins",
     "batches",
     "default_twins",
     "for_batches",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from .anatomy import Anatomy
 
-__all__ = ["SCHEMES", "Twin", "default_twins", "twins"]
+__all__ = ["SCHEMES", "Twin", "Twins", "default_twins", "twins"]
 
 SCHEMES = ("resample", "init", "permute", "resample_keepemb", "init_keepemb", "permute_keepemb")
 _LARGE = 1_000_000_000
@@ -31,7 +31,7 @@ def default_twins(model: Model) -> int:
     return 5 if model.n_parameters <= _LARGE else 1
 
 
-def twins(model: Model, *, scheme: str = "resample", n: int | None = None, seed: int = 0) -> Iterator[Twin]:
+def twins(model: Model, *, scheme: str = "resample", n: int | None = None, seed: int = 0) -> Twins:
     """Twins 0 to n - 1 of ``model``, one at a time; each is valid until the next is asked for. See ``randomise`` for
     the schemes.
 
@@ -47,7 +47,30 @@ def twins(model: Model, *, scheme: str = "resample", n: int | None = None, seed:
         raise UsageProblem(f"unknown scheme of random weights {scheme!r}: choose {', '.join(SCHEMES)}")
     if n is not None and (isinstance(n, bool) or not isinstance(n, int) or n < 1):
         raise UsageProblem(f"the number of twins is at least 1, not {n!r}")
-    return _twins(model, scheme, default_twins(model) if n is None else n, seed)
+    return Twins(_generate(model, scheme, default_twins(model) if n is None else n, seed))
+
+
+class Twins(Iterator["Twin"]):
+    """The iterator over a model's twins. A twin keeps it alive, so ``next(twins(model))`` lasts as long as the twin is
+    held."""
+
+    def __init__(self, twins: Generator[Twin, None, None]) -> None:
+        self._twins = twins
+
+    def __next__(self) -> Twin:
+        twin = next(self._twins)
+        twin.siblings = self
+        return twin
+
+    def close(self) -> None:
+        """End the current twin and bring a borrowed module's weights back."""
+        self._twins.close()
+
+    def __enter__(self) -> Twins:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
 
 
 class Twin(Model):
@@ -59,6 +82,7 @@ class Twin(Model):
         super().__init__(identity, source, batch_tokens=trained.batch_tokens)
         self.trained = trained
         self.meter = trained.meter
+        self.siblings: Twins | None = None
         self._twin_source = source
 
     @property
@@ -106,7 +130,7 @@ class _TwinSource:
         return self._facts
 
 
-def _twins(model: Model, scheme: str, n: int, seed: int) -> Iterator[Twin]:
+def _generate(model: Model, scheme: str, n: int, seed: int) -> Generator[Twin, None, None]:
     from .randomise import randomise, refuse_non_finite_logits
 
     host: _Copy | _Borrowed = _Copy(model) if _two_fit(model) else _Borrowed(model)
