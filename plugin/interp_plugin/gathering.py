@@ -94,8 +94,12 @@ class Gathering:
             "complete": not (session.shouldfail or session.shouldstop),
             "notes": list(self.notes),
         }
-        order = {label: place for place, label in enumerate(self.models)}
-        models = [_model_entry(label, facts, self.changed.get(label)) for label, facts in self.models.items()]
+        # Workers of xdist finish in any order; the document has the order in which the models were asked for.
+        labels = dict.fromkeys((*(model.label for model in self.plan.settings.under_test), *self.models))
+        order = {label: place for place, label in enumerate(labels)}
+        models = [
+            _model_entry(label, self.models[label], self.changed.get(label)) for label in labels if label in self.models
+        ]
         checks = sorted(self.checks, key=lambda check: (order.get(check["model"], len(order)), check["nodeid"]))
         return Results(run=run, models=tuple(models), checks=tuple(checks))
 

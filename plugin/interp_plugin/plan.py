@@ -43,7 +43,7 @@ class Plan:
     def active(self) -> bool:
         """Whether the run was asked to do anything; a test of the user's that needs ``interp_model`` can still wake
         the plugin."""
-        return bool(self.settings.models or self.suites or self.pasted)
+        return bool(self.settings.models or self.suites or self.pasted or self.must_collect)
 
     @property
     def must_collect(self) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import cached_property
 from typing import Any
 
@@ -52,6 +53,9 @@ class Progress:
             self._line(f"interp: {check} on {model}: {done} of at most {at_most} clusters")
 
     def _line(self, text: str) -> None:
-        self.reporter.ensure_newline()
-        self.reporter.write_line(printable(text), light=True)
+        capture = self.config.pluginmanager.get_plugin("capturemanager")
+        # While a test runs, whatever reaches file descriptor 1 is captured, the reporter's own lines too.
+        with capture.global_and_fixture_disabled() if capture is not None else nullcontext():
+            self.reporter.ensure_newline()
+            self.reporter.write_line(printable(text), light=True)
         self.last = self.clock()

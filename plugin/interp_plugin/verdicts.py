@@ -48,14 +48,12 @@ class VerdictRecorder:
         from interp_assert.assertions.progress import reporting
         from interp_assert.assertions.recording import recording
 
-        pending: list[dict[str, Any]] = []
-
         def note(verdict: Verdict) -> None:
             record = {**verdict.as_dict(), "nodeid": item.nodeid}
-            pending.append(record)
+            item.stash[PENDING].append(record)
             item.user_properties.append(("interp", _summary(record)))
 
-        item.stash[PENDING] = pending
+        item.stash[PENDING] = []
         label = model_of(item)
         if label is not None:
             self.config.stash[LOADED].used(label)
@@ -101,7 +99,7 @@ class VerdictRecorder:
         report: pytest.TestReport,
         facts: dict[str, Any],
     ) -> None:
-        from interp_assert.assertions import InterpAssertionError, NotApplicable
+        from interp_assert.assertions.errors import InterpAssertionError, NotApplicable
         from interp_assert.errors import InterpError, ModelChanged
         from interp_assert.stats import Outcome
 
@@ -157,7 +155,7 @@ def _message_only(excinfo: pytest.ExceptionInfo[BaseException], report: pytest.T
 
 def _hide_our_frames(config: pytest.Config, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
     """Leave the user's own lines in the traceback, and take ours out; ``--full-trace`` shows everything."""
-    from interp_assert.assertions import InterpAssertionError
+    from interp_assert.assertions.errors import InterpAssertionError
     from interp_assert.errors import InterpError
 
     if config.getoption("fulltrace", False) or not isinstance(excinfo.value, (InterpAssertionError, InterpError)):
