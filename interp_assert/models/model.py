@@ -183,6 +183,8 @@ class Model:
     @property
     def anatomy(self) -> Anatomy:
         """Where the blocks, mixers, MLPs, final norm and unembedding are: discovered and proven on first use."""
+        if self._take_back is not None:
+            self._take_back()
         if self._anatomy is None:
             from .anatomy import discover
 

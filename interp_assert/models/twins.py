@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import sys
 import tempfile
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import replace
@@ -208,7 +209,8 @@ class _Borrowed:
         if not self._closed:
             self._closed = True
             try:
-                self._restore()
+                if not sys.is_finalizing():  # then nobody is left to use the module
+                    self._restore()
             finally:
                 self._folder.cleanup()
 

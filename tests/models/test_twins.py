@@ -12,7 +12,7 @@ import torch
 
 from interp_assert import InterpError, Model, wrap
 from interp_assert.errors import ModelBroken, ModelRefused, UsageProblem
-from interp_assert.models import SCHEMES, default_twins, twins
+from interp_assert.models import SCHEMES, Twins, default_twins, twins
 from interp_assert.models.identity import digest_of_state
 from interp_assert.models.randomise import is_matrix, kept_parameters
 
@@ -30,6 +30,11 @@ def two_fit(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 def weights(model: Model) -> dict[str, torch.Tensor]:
     return {name: parameter.detach().clone() for name, parameter in model.module.named_parameters()}
+
+
+def fail_within_the_loop(iterator: Twins) -> None:
+    for _ in iterator:
+        raise ZeroDivisionError
 
 
 def digest(module: torch.nn.Module) -> str:
@@ -147,12 +152,8 @@ def test_a_borrowed_module_comes_back_whatever_happens(monkeypatch: pytest.Monke
         _ = twin.module
     assert digest(next(iterator).module) != before
 
-    def fail_in_the_loop() -> None:
-        for _ in iterator:
-            raise ZeroDivisionError
-
     with pytest.raises(ZeroDivisionError):
-        fail_in_the_loop()
+        fail_within_the_loop(iterator)
     assert digest(model.module) == before
     del iterator
     assert digest(module) == before
@@ -193,3 +194,27 @@ def test_twins_whose_logits_are_not_finite_are_an_error(two_fit: bool, monkeypat
     with pytest.raises(ModelBroken, match="not finite"):
         next(twins(wrap(module), n=1))
     assert digest(module) == before
+
+
+def test_a_twin_takes_over_the_anatomy(two_fit: bool) -> None:
+    model = wrap(llama())
+    ids = torch.arange(10)[None]
+    n_blocks, trained = model.anatomy.n_blocks, model.trace(ids).logits
+    for twin in twins(model, n=2):
+        assert twin.anatomy.n_blocks == n_blocks
+        traced = twin.trace(ids, read=["blocks.1.resid_post"])
+        assert torch.equal(traced.logits, twin.module(ids).logits)
+        assert not torch.allclose(traced.logits, trained, atol=1e-3)
+        torch.testing.assert_close(twin.unembed(traced["blocks.1.resid_post"]), traced.logits)
+    assert torch.equal(model.trace(ids).logits, trained)
+
+
+def test_the_model_is_never_traced_with_borrowed_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(twins_module, "_two_fit", lambda model: False)
+    model = wrap(llama())
+    ids = torch.arange(10)[None]
+    traced = model.trace(ids, read=["blocks.1.resid_post"])
+    for _ in twins(model, n=2):
+        assert torch.equal(model.trace(ids).logits, traced.logits)
+    for _ in twins(model, n=2):
+        torch.testing.assert_close(model.unembed(traced["blocks.1.resid_post"]), traced.logits)
