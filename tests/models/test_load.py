@@ -342,3 +342,22 @@ def test_the_meter_counts_and_times(directory: Path) -> None:
     assert (span.cost.forward_passes, span.cost.tokens) == (1, 21)
     assert span.seconds >= 0
     assert span.peak_memory >= 0
+
+
+def test_remote_code_runs_only_when_it_is_trusted(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import transformers.dynamic_module_utils
+
+    monkeypatch.setattr(transformers.dynamic_module_utils, "HF_MODULES_CACHE", str(directory.parent / "code"))
+    monkeypatch.setattr(sys, "path", sys.path.copy())
+    (directory / "novel.py").write_text(
+        "from transformers import LlamaConfig, LlamaForCausalLM\n"
+        "class NovelConfig(LlamaConfig):\n    model_type = 'novel'\n"
+        "class NovelForCausalLM(LlamaForCausalLM):\n    config_class = NovelConfig\n"
+    )
+    auto_map = {"AutoConfig": "novel.NovelConfig", "AutoModelForCausalLM": "novel.NovelForCausalLM"}
+    edit_config(directory, model_type="novel", architectures=["NovelForCausalLM"], auto_map=auto_map)
+    with pytest.raises(ModelRefused, match="trust_remote_code"):
+        load(str(directory))
+    model = load(str(directory), trust_remote_code=True)
+    assert type(model.module).__name__ == "NovelForCausalLM"
+    assert "novel.py" in model.identity.files
