@@ -5,8 +5,10 @@ from __future__ import annotations
 from .facts import Fact, ResolvedFacts, Statement, fact_templates, resolve_facts, resolve_statements, statements
 from .pool import TokenPool, bos_id, token_pool
 from .repeated import PoolTooSmall, RepeatedTokens, RepeatedTokenStream
+from .sampled import CannotSample, sample_documents
 
 __all__ = [
+    "CannotSample",
     "Fact",
     "PoolTooSmall",
     "RepeatedTokenStream",
@@ -18,6 +20,7 @@ __all__ = [
     "fact_templates",
     "resolve_facts",
     "resolve_statements",
+    "sample_documents",
     "statements",
     "token_pool",
 ]

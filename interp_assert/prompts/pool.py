@@ -12,7 +12,7 @@ import numpy as np
 if TYPE_CHECKING:
     from ..models import Model
 
-__all__ = ["MID_BAND", "MID_BAND_FROM", "TokenPool", "bos_id", "token_pool"]
+__all__ = ["MID_BAND", "MID_BAND_FROM", "TokenPool", "as_ids", "bos_id", "token_pool"]
 
 # Merge-based and unigram vocabularies are sorted by frequency, so a band of ids is a band of frequencies.
 # On GPT-2 this band is 1,005 to 10,052, the range on which its induction heads were measured.
@@ -47,7 +47,7 @@ def bos_id(model: Model) -> int | None:
     outside the vocabulary.
     """
     source = model.config if model.tokenizer is None else model.tokenizer
-    bos = next(iter(_as_ids(getattr(source, "bos_token_id", None))), None)
+    bos = next(iter(as_ids(getattr(source, "bos_token_id", None))), None)
     return int(bos) if bos is not None and 0 <= bos < int(model.vocab_size) else None
 
 
@@ -103,10 +103,11 @@ def _config_specials(config: Any) -> set[int]:
         getattr(config, f"{name}_token_id", None)
         for name in ("bos", "eos", "pad", "sep", "cls", "unk", "decoder_start")
     )
-    return {i for value in named for i in _as_ids(value)}
+    return {i for value in named for i in as_ids(value)}
 
 
-def _as_ids(value: Any) -> Iterable[int]:
+def as_ids(value: Any) -> Iterable[int]:
+    """The ids that a config or tokenizer states under one name: none, one or several."""
     if value is None:
         return ()
     return value if isinstance(value, (list, tuple)) else (value,)

@@ -1,0 +1,18 @@
+"""``assert_*``: a claim and its controls make a Verdict; what is not PASS raises with the whole story."""
+
+from __future__ import annotations
+
+from .errors import InterpAssertionError, NotApplicable
+from .induction import assert_induction
+from .lens_crossover import assert_lens_crossover
+from .progress import reporting
+from .recording import recording
+
+__all__ = [
+    "InterpAssertionError",
+    "NotApplicable",
+    "assert_induction",
+    "assert_lens_crossover",
+    "recording",
+    "reporting",
+]

@@ -1,0 +1,51 @@
+"""What the caller asked for, checked and completed before anything is measured."""
+
+from __future__ import annotations
+
+from math import isfinite
+
+from ..errors import UsageProblem
+from ..stats import STANDARD, Budget, ErrorLevels
+
+__all__ = ["budget_of", "levels_of", "seed_of", "share_of", "twins_of"]
+
+
+def budget_of(budget: Budget | str | int | None) -> Budget:
+    """A budget as an object, its name, or a number of clusters; ``standard`` if none is given."""
+    if budget is None:
+        return STANDARD
+    if isinstance(budget, Budget):
+        return budget
+    if isinstance(budget, str):
+        return Budget.named(budget)
+    return Budget("custom", budget)
+
+
+def levels_of(levels: ErrorLevels | None) -> ErrorLevels:
+    """The given error levels or the defaults."""
+    if levels is not None and not isinstance(levels, ErrorLevels):
+        raise UsageProblem(f"levels={levels!r} must be an ErrorLevels(pass_=..., fail=..., control=...) or None")
+    return levels if levels is not None else ErrorLevels()
+
+
+def share_of(name: str, value: float) -> float:
+    """A floor or margin on a share: at least 0 and below 1 (nothing lies above 1)."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not isfinite(value) or not 0.0 <= value < 1.0:
+        raise UsageProblem(f"{name}={value!r} must be a number of at least 0 and below 1")
+    return float(value)
+
+
+def seed_of(seed: int) -> int:
+    """A seed is a whole number, 0 or more."""
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise UsageProblem(f"seed={seed!r} must be a whole number, 0 or more")
+    return seed
+
+
+def twins_of(twins: int | None) -> int | None:
+    """The number of random-weight twins, or None for the model's default."""
+    if twins is not None and (isinstance(twins, bool) or not isinstance(twins, int) or twins < 1):
+        raise UsageProblem(
+            f"twins={twins!r} must be a whole number of at least 1: the random-weights control is mandatory"
+        )
+    return twins

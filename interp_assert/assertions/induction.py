@@ -1,0 +1,216 @@
+"""``assert_induction``: the model continues a random sequence as it went the first time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from ..controls import PairedControl, Share, random_weights, shuffled, unrepeated
+from ..errors import ContextTooShort
+from ..measures import InductionScores, measure_induction, measure_repeated_accuracy
+from ..measures.induction import check_fits
+from ..prompts import PoolTooSmall, RepeatedTokens, RepeatedTokenStream, token_pool
+from ..stats import Budget, ControlResult, ErrorLevels, Measurement, Outcome, SequentialGate, Verdict, combine
+from .asked import budget_of, levels_of, seed_of, share_of, twins_of
+from .engine import draw_until_decided, halvings, needed_in_all
+from .induction_report import measured_details
+from .progress import report
+from .reasons import not_applicable, reason_of, reproduce
+from .recording import conclude
+
+if TYPE_CHECKING:
+    from ..models import Model
+
+__all__ = ["CHECK", "DEFAULTS", "InductionDefaults", "assert_induction"]
+
+CHECK = "circuits/induction"
+
+
+@dataclass(frozen=True)
+class InductionDefaults:
+    """What ``assert_induction`` claims and compares with if nothing else is said."""
+
+    n: int = 20
+    """distinct tokens per copy; the first of the second copy is not scored"""
+    margin: float = 0.05
+    """by which the accuracy must exceed that on shuffled and on unrepeated rows"""
+    first_batch: int = 64
+    """clusters run before the gates are first asked; doubled from then on"""
+    twin_clusters: int = 64
+    """the first clusters, on which model and twins are compared whenever the gates stop"""
+    scheme: str = "resample"
+    """how twins get their random weights"""
+
+
+DEFAULTS = InductionDefaults()
+
+
+def assert_induction(
+    model: Model,
+    *,
+    floor: float | None = None,
+    margin: float = DEFAULTS.margin,
+    n: int = DEFAULTS.n,
+    budget: Budget | str | int | None = None,
+    levels: ErrorLevels | None = None,
+    seed: int = 0,
+    twins: int | None = None,
+    scheme: str = DEFAULTS.scheme,
+) -> Verdict:
+    """Claim that the model does induction on random tokens.
+
+    Without ``floor`` the claim is relative: top-1 accuracy on the second copy exceeds that on a shuffled second copy
+    by more than ``margin`` (an order-blind model gains nothing there, though it beats the in-context chance 1 / n).
+    With ``floor`` the claim is accuracy > floor. In both cases three controls are required: repeated - shuffled >
+    margin, repeated - unrepeated > margin, and the accuracy must be out of reach of random-weights ``twins`` (5 by
+    default, 1 and advisory above a billion parameters), model and twins measured on the same first 64 clusters.
+
+    Clusters are drawn until everything is decided, a FAIL is established or the ``budget`` is spent (a Budget, its
+    name or a number of clusters; "standard", 512, by default: refuting the default claim takes about 200). The
+    verdict depends on the model and the seed only. Error levels: see ``ErrorLevels``; controls have
+    ``levels.control`` on both sides, except that without a floor the shuffled control is the claim itself and has the
+    claim's levels.
+
+    Returns the Verdict on PASS. Raises InterpAssertionError on FAIL and INCONCLUSIVE, NotApplicable if the context is
+    too short or the vocabulary too small for n, UsageProblem for impossible arguments.
+    """
+    floor = None if floor is None else share_of("floor", floor)
+    margin, allowed, levels = share_of("margin", margin), budget_of(budget), levels_of(levels)
+    seed, twins = seed_of(seed), twins_of(twins)
+    claim = _claim(floor, margin, n)
+    settings = {"n": n, "seed": seed, "margin": margin, "budget": {"name": allowed.name, "clusters": allowed.clusters}}
+    if model.identity.kind != "module":
+        settings["reproduce"] = reproduce("assert_induction", model.id, floor=floor, margin=margin, n=n, seed=seed)
+    with model.metered() as span, halvings() as halved:
+        try:
+            pool = token_pool(model)
+            check_fits(model, n, 0 if pool.bos is None else 1)
+            stream = RepeatedTokenStream(pool, n, seed)
+        except (ContextTooShort, PoolTooSmall) as problem:
+            verdict = not_applicable(CHECK, model, None, claim, str(problem), levels, settings, span.cost)
+            return conclude(verdict)
+        run = _Run(model, stream, floor, margin, levels)
+        draw_until_decided(
+            CHECK,
+            model.id,
+            first=DEFAULTS.first_batch,
+            at_most=allowed.clusters,
+            draw=run.draw,
+            outcomes=run.outcomes,
+        )
+        twin_control = run.compare_with_twins(twins, scheme, seed, levels.control)
+    controls = (run.shuffled_result(), run.unrepeated.result(), twin_control)
+    outcome = combine(run.gate.outcome, controls)
+    scores = run.measured
+    details = (
+        settings | measured_details(model, scores, pool, relative=floor is None, seed=seed) | {"batch_halvings": halved}
+    )
+    return conclude(
+        Verdict(
+            check=CHECK,
+            outcome=outcome,
+            model=model.id,
+            layer=None,
+            claim=claim,
+            estimate=run.gate.estimate,
+            interval=run.gate.interval,
+            n=run.gate.n,
+            threshold=run.gate.threshold,
+            direction="higher",
+            levels=levels,
+            controls=controls,
+            details=details,
+            cost=span.cost,
+            needed=needed_in_all(run.gate, controls) if outcome is Outcome.INCONCLUSIVE else None,
+            reason=reason_of(outcome, run.gate, controls),
+            claim_outcome=run.gate.outcome,
+            measurements=(scores.accuracy, scores.shuffled, scores.unrepeated, scores.p_target, scores.nll_gain),
+        )
+    )
+
+
+class _Run:
+    """The clusters measured so far, and the gates that they feed in order."""
+
+    def __init__(
+        self, model: Model, stream: RepeatedTokenStream, floor: float | None, margin: float, levels: ErrorLevels
+    ) -> None:
+        self.model = model
+        self.stream = stream
+        self.relative = floor is None
+        if floor is None:
+            self.gate = SequentialGate(margin, lo=-1.0, hi=1.0, levels=levels)
+        else:
+            self.gate = SequentialGate(floor, levels=levels)
+        self.shuffled = shuffled(margin, levels)
+        self.unrepeated = unrepeated(margin, levels)
+        self.scores: InductionScores | None = None
+
+    @property
+    def measured(self) -> InductionScores:
+        """All clusters that were run, also those after a gate's stop."""
+        if self.scores is None:
+            raise RuntimeError("nothing has been drawn yet")
+        return self.scores
+
+    def draw(self, start: int, count: int) -> None:
+        """Run clusters start .. start + count - 1 and feed the gates with them."""
+        new = measure_induction(self.model, self.stream.take(start, count), heads=start == 0)
+        self.scores = new if self.scores is None else self.scores.extend(new)
+        feed(self.gate, new.accuracy.minus(new.shuffled) if self.relative else new.accuracy)
+        for control, null in ((self.shuffled, new.shuffled), (self.unrepeated, new.unrepeated)):
+            control.update(new.accuracy, null)
+
+    def outcomes(self) -> list[Outcome]:
+        """Of the claim and of the controls that are decided cluster by cluster."""
+        others = [self.unrepeated.gate.outcome] if self.relative else [g.gate.outcome for g in self.sequential]
+        return [self.gate.outcome, *others]
+
+    @property
+    def sequential(self) -> tuple[PairedControl, PairedControl]:
+        """The two controls made of other sequences."""
+        return self.shuffled, self.unrepeated
+
+    def shuffled_result(self) -> ControlResult:
+        """Without a floor the control is the claim: its own gate, so that a control's level cannot fail it earlier."""
+        if self.relative:
+            self.shuffled.gate = self.gate
+            self.shuffled.note += "; this is the claim itself, at the claim's error levels"
+        result = self.shuffled.result()
+        return replace(result, details={**result.details, "is_claim": self.relative})
+
+    def compare_with_twins(self, n: int | None, scheme: str, seed: int, level: float) -> ControlResult:
+        """Second-copy accuracy of model and twins on the same first clusters, however many the gates took."""
+        own = self.measured.accuracy
+        own = own.head(min(DEFAULTS.twin_clusters, own.n))
+        clusters = self.stream.take(0, own.n)
+
+        def twin_share(twin: Model) -> Share:
+            return _share(measure_repeated_accuracy(twin, clusters), clusters)
+
+        def each(k: int) -> None:
+            report(f"{CHECK} (random-weights twin {k})", self.model.id, own.n, own.n)
+
+        return random_weights(
+            self.model, _share(own, clusters), twin_share, scheme=scheme, n=n, seed=seed, level=level, each=each
+        )
+
+
+def feed(gate: SequentialGate, scores: Measurement) -> None:
+    """Give the gate further clusters, in order; it looks after each and counts none after its decision."""
+    if gate.outcome is Outcome.INCONCLUSIVE:
+        gate.update(scores.values)
+
+
+def _share(accuracy: Measurement, clusters: list[RepeatedTokens]) -> Share:
+    trials = (clusters[0].n - 1) * accuracy.n
+    return Share(hits=accuracy.estimate * trials, trials=trials, by_cluster=accuracy.values)
+
+
+def _claim(floor: float | None, margin: float, n: int) -> str:
+    what = f"said twice, {n} random tokens are continued as the first time:"
+    if floor is None:
+        return (
+            f"{what} top-1 accuracy on the second copy exceeds that on a shuffled second copy by more than {margin:g}"
+        )
+    return f"{what} top-1 accuracy on the second copy is above {floor:g}"

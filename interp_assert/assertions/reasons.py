@@ -1,0 +1,64 @@
+"""Why a verdict is not PASS, in a sentence, and how to get it again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..stats import ControlResult, Cost, ErrorLevels, Outcome, SequentialGate, Verdict
+
+if TYPE_CHECKING:
+    from ..models import Model
+
+__all__ = ["not_applicable", "reason_of", "reproduce"]
+
+
+def reason_of(outcome: Outcome, claim: SequentialGate, controls: Sequence[ControlResult]) -> str:
+    """Empty on PASS; else who failed or who is undecided."""
+    required = [control for control in controls if control.required and not control.details.get("is_claim")]
+    if outcome is Outcome.FAIL:
+        failed = ["the claim's opposite is established"] if claim.outcome is Outcome.FAIL else []
+        failed += [f"control {c.name} does as well as the model" for c in required if c.outcome is Outcome.FAIL]
+        return "; ".join(failed)
+    if outcome is Outcome.INCONCLUSIVE:
+        undecided = ["the claim"] if claim.outcome is Outcome.INCONCLUSIVE else []
+        undecided += [f"control {c.name}" for c in required if c.outcome is Outcome.INCONCLUSIVE]
+        return f"not decided: {', '.join(undecided)}"
+    return ""
+
+
+def not_applicable(
+    check: str,
+    model: Model,
+    layer: str | None,
+    claim: str,
+    reason: str,
+    levels: ErrorLevels,
+    details: Mapping[str, Any],
+    cost: Cost,
+) -> Verdict:
+    """The verdict on a model that lacks what the claim speaks of: no estimate, no controls, the reason."""
+    return Verdict(
+        check=check,
+        outcome=Outcome.NOT_APPLICABLE,
+        model=model.id,
+        layer=layer,
+        claim=claim,
+        estimate=None,
+        interval=None,
+        n=0,
+        threshold=None,
+        direction="higher",
+        levels=levels,
+        controls=(),
+        details=details,
+        cost=cost,
+        reason=reason,
+        claim_outcome=Outcome.NOT_APPLICABLE,
+    )
+
+
+def reproduce(function: str, model: str, **arguments: object) -> str:
+    """A line of Python that repeats the assertion."""
+    given = "".join(f", {name}={value!r}" for name, value in arguments.items() if value is not None)
+    return f"{function}(load({model!r}){given})"

@@ -1,0 +1,18 @@
+"""One module per measurement: (model, prompts) -> per-cluster values. A measurement never decides."""
+
+from __future__ import annotations
+
+from .induction import InductionScores, measure_induction, measure_repeated_accuracy
+from .lens import LensScores, first_hit, measure_logit_lens, sustained_crossover
+from .lens_kl import lens_kl
+
+__all__ = [
+    "InductionScores",
+    "LensScores",
+    "first_hit",
+    "lens_kl",
+    "measure_induction",
+    "measure_logit_lens",
+    "measure_repeated_accuracy",
+    "sustained_crossover",
+]

@@ -1,0 +1,92 @@
+"""Documents sampled from the model itself: text of its own kind when no corpus is at hand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import UsageProblem
+from .pool import as_ids, token_pool
+
+if TYPE_CHECKING:
+    from ..models import Model
+
+__all__ = ["CannotSample", "sample_documents"]
+
+
+class CannotSample(UsageProblem):
+    """The model cannot generate, or has nothing to start a document with."""
+
+
+def sample_documents(model: Model, count: int, length: int, *, seed: int = 0) -> list[tuple[int, ...]]:
+    """``count`` documents of at most ``length`` ids, BOS first, drawn at temperature 1 without any truncation of the
+    distribution.
+
+    A document ends before a second BOS or an EOS. Without BOS each starts with a random ordinary id. The same seed
+    gives the same documents on the same machine; torch's global random state is left as it was. Models with recurrent
+    state are run without a cache, since several of them step differently from how they read.
+
+    Raises CannotSample if the module cannot generate or has no ordinary ids, UsageProblem for count < 1 or length < 2.
+    """
+    import torch
+    from transformers import GenerationConfig
+
+    if count < 1 or length < 2:
+        raise UsageProblem(f"{count} documents of {length} ids: at least 1 document of at least 2 ids can be sampled")
+    module = model.module
+    if not (hasattr(module, "generate") and module.can_generate()):  # type: ignore[operator]
+        raise CannotSample(f"{model.id}: {type(module).__name__} cannot generate, so no text can be sampled from it")
+    if model.max_positions is not None:
+        length = min(length, model.max_positions)
+    starts = _starts(model, count, seed)
+    ends = sorted(_end_ids(model))
+    config = GenerationConfig(
+        do_sample=True,
+        temperature=1.0,
+        top_k=0,
+        top_p=1.0,
+        repetition_penalty=1.0,
+        num_beams=1,
+        max_new_tokens=length - 1,
+        eos_token_id=ends or None,
+        pad_token_id=ends[0] if ends else 0,
+        use_cache=_attention_only(model),
+    )
+    documents: list[tuple[int, ...]] = []
+    devices = [] if model.device.type == "cpu" else [model.device]
+    with torch.random.fork_rng(devices, device_type=model.device.type if devices else "cuda"):
+        torch.manual_seed(seed)
+        rows = max(1, model.batch_tokens // length)
+        for first in range(0, count, rows):
+            prompt = torch.tensor(starts[first : first + rows], device=model.device)[:, None]
+            out = module.generate(prompt, attention_mask=torch.ones_like(prompt), generation_config=config)  # type: ignore[operator]
+            model.meter.forward_passes += out.shape[1] - 1
+            model.meter.tokens += out.numel()
+            documents += [_cut(row, set(ends)) for row in out.tolist()]
+    return documents
+
+
+def _starts(model: Model, count: int, seed: int) -> list[int]:
+    pool = token_pool(model)
+    if pool.bos is not None:
+        return [pool.bos] * count
+    if not len(pool):
+        raise CannotSample(f"{model.id}: no BOS and no ordinary ids to start a document with ({pool.note})")
+    picks = np.random.default_rng([seed, 0x5A3F]).random(count)
+    return [int(pool.ids[int(u * len(pool))]) for u in picks]
+
+
+def _end_ids(model: Model) -> set[int]:
+    source = model.config if model.tokenizer is None else model.tokenizer
+    values = (getattr(source, name, None) for name in ("bos_token_id", "eos_token_id"))
+    return {int(i) for value in values for i in as_ids(value) if 0 <= i < int(model.vocab_size)}
+
+
+def _attention_only(model: Model) -> bool:
+    return all("attn" in block.kinds and "ssm" not in block.kinds for block in model.anatomy.blocks)
+
+
+def _cut(row: list[int], ends: set[int]) -> tuple[int, ...]:
+    stop = next((i for i, token in enumerate(row) if i > 0 and token in ends), len(row))
+    return tuple(row[:stop])
