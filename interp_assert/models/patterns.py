@@ -74,5 +74,6 @@ def plain_attention(
     if attn_mask is not None:
         scores = scores.masked_fill(~attn_mask, -math.inf) if attn_mask.dtype == torch.bool else scores + attn_mask
     blind = scores.isneginf().all(dim=-1, keepdim=True)  # a query that may see no key attends to nothing
-    pattern = torch.softmax(scores.float(), dim=-1).to(query.dtype).masked_fill(blind, 0.0)
+    wide = scores.float() if scores.dtype in (torch.float16, torch.bfloat16) else scores
+    pattern = torch.softmax(wide, dim=-1).to(query.dtype).masked_fill(blind, 0.0)
     return handler(pattern) @ value

@@ -197,7 +197,8 @@ def _prove_writes(anatomy: Anatomy, model: Model, ids: torch.Tensor, before: tor
 
         return edit
 
-    _, after = _pass(anatomy, model, ids, write={site: [overwrite(row)] for row, site in enumerate(sites, start=1)})
+    edits: dict[str, list[Edit]] = {site: [overwrite(row)] for row, site in enumerate(sites, start=1)}
+    _, after = _pass(anatomy, model, ids, write=edits)
     unmoved = _distance(after[0], before[0])
     proofs = [Proof(f"overwriting {part} moves no foreign row", None, unmoved, tolerance(model))]
     if unmoved > 0:
@@ -205,12 +206,28 @@ def _prove_writes(anatomy: Anatomy, model: Model, ids: torch.Tensor, before: tor
         _, back = _pass(anatomy, model, ids, write={site: [torch.clone] for site in sites})
         unmoved = _distance(back, before)
     proofs.append(Proof(f"writing {part} back unchanged leaves the logits bitwise equal", None, unmoved, 0.0))
-    for row, site in enumerate(sites, start=1):
-        change = _distance(after[row], before[row])
-        # Recorded as an error of 0 or 1: the identity is that something moves, whatever its size.
-        moved = 0.0 if change > 0 else 1.0
-        proofs.append(Proof(f"overwriting {part} changes the logits", block_of(site), moved, 0.0))
+    moved = {site: _distance(after[row], before[row]) > 0 for row, site in enumerate(sites, start=1)}
+    identity = f"overwriting {part} changes the logits"
+    if not all(moved.values()):
+        # These weights may ignore the site (a zeroed output matrix). Fresh weights tell that from a dead hook.
+        identity += " (where these weights ignore it: those of a freshly initialised twin)"
+        moved = {site: moved[site] or again for site, again in _moved_in_twin(anatomy, model, ids, edits).items()}
+    # Recorded as an error of 0 or 1: the identity is that something moves, whatever its size.
+    proofs += [Proof(identity, block_of(site), 0.0 if moved[site] else 1.0, 0.0) for site in sites]
     return proofs
+
+
+def _moved_in_twin(anatomy: Anatomy, model: Model, ids: torch.Tensor, edits: dict[str, list[Edit]]) -> dict[str, bool]:
+    from .trace import trace_module
+    from .twins import twins
+
+    for twin in twins(model, scheme="init", n=1):
+        before = trace_module(twin.module, anatomy, ids, [], {}, None, logits=True)[1]
+        after = trace_module(twin.module, anatomy, ids, [], edits, None, logits=True)[1]
+        assert before is not None
+        assert after is not None
+        return {site: _distance(after[row], before[row]) > 0 for row, site in enumerate(edits, start=1)}
+    return {}
 
 
 def _other(tensor: torch.Tensor) -> torch.Tensor:

@@ -190,7 +190,7 @@ class _Run:
             self.applied.add(site)
             for edit in edits:
                 tensor = checked(site, edit(tensor), tensor)
-            return tensor
+            return tensor.clone()  # the model may write into it, and it may be the user's own or an expanded view
 
         def remember(number: int, tensor: torch.Tensor) -> None:
             bases[number] = tensor.clone()

@@ -1,0 +1,216 @@
+"""Tracing: one pass, what is read and written, when it stops, and what is said when something is wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from interp_assert.errors import (
+    BadEdit,
+    ContextTooShort,
+    EmptyBatch,
+    SiteNotAvailable,
+    TokenOutOfRange,
+    UsageProblem,
+)
+from interp_assert.models import Model, edits, wrap
+
+from . import tiny
+
+MID = "blocks.1.resid_post"
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return wrap(tiny.build("gpt2"), id="tiny")
+
+
+def hooks(model: Model) -> int:
+    return sum(len(part._forward_hooks) + len(part._forward_pre_hooks) for part in model.module.modules())
+
+
+class TestReading:
+    def test_aliases_wildcards_and_negative_blocks(self, model: Model) -> None:
+        ids = tiny.token_ids()
+        trace = model.trace(ids, read=["blocks.1.hook_resid_post", "blocks.-1.resid_post", "blocks.*.attn.out"])
+        assert list(trace) == [MID, "blocks.2.resid_post", *(f"blocks.{i}.attn.out" for i in range(3))]
+        assert trace["blocks.-1.hook_resid_post"] is trace["blocks.2.resid_post"]
+
+    def test_a_single_site_and_a_single_row(self, model: Model) -> None:
+        trace = model.trace(tiny.token_ids()[0], read=MID)
+        assert trace[MID].shape == (1, 12, tiny.D)
+
+    def test_positions_keep_part_of_reads_and_logits(self, model: Model) -> None:
+        ids = tiny.token_ids()
+        whole = model.trace(ids, read=[MID, "blocks.1.attn.pattern"])
+        part = model.trace(ids, read=[MID, "blocks.1.attn.pattern"], positions=[-1, 2])
+        torch.testing.assert_close(part[MID], whole[MID][:, [-1, 2]])
+        torch.testing.assert_close(part["blocks.1.attn.pattern"], whole["blocks.1.attn.pattern"][:, :, [-1, 2]])
+        torch.testing.assert_close(part.logits, whole.logits[:, [-1, 2]], atol=1e-6, rtol=1e-5)
+
+    def test_logits_as_a_site_can_be_read_and_written(self, model: Model) -> None:
+        trace = model.trace(tiny.token_ids(), read=["logits"], write={"logits": edits.scale(2.0)})
+        torch.testing.assert_close(trace["logits"], 2 * model.trace(tiny.token_ids()).logits)
+        assert torch.equal(trace.logits, trace["logits"])
+
+    def test_it_stops_after_the_last_wanted_site(self, model: Model) -> None:
+        ran: list[str] = []
+        handles = [
+            model.module.get_submodule(f"transformer.h.{i}").register_forward_hook(lambda *_, i=i: ran.append(f"h.{i}"))
+            for i in range(3)
+        ]
+        try:
+            trace = model.trace(tiny.token_ids(), read=[MID], logits=False)
+        finally:
+            for handle in handles:
+                handle.remove()
+        assert ran == ["h.0", "h.1"]
+        with pytest.raises(SiteNotAvailable, match="logits=False"):
+            _ = trace.logits
+
+    def test_one_pass_is_counted_once(self, model: Model) -> None:
+        model.trace(tiny.token_ids(), read=[MID, "blocks.1.attn.pattern"])  # proofs are done
+        passes, tokens = model.meter.forward_passes, model.meter.tokens
+        model.trace(tiny.token_ids(), read=[MID, "blocks.1.attn.pattern"], write={"blocks.0.mlp.out": 0.0})
+        assert (model.meter.forward_passes - passes, model.meter.tokens - tokens) == (1, 24)
+
+    def test_reads_do_not_alias_the_model(self) -> None:
+        """Falcon adds attention into the tensor that its MLP handed out."""
+        falcon = wrap(tiny.build("falcon"))
+        trace = falcon.trace(tiny.token_ids(), read=["blocks.1.mlp.out", "blocks.1.attn.out"])
+        alone = falcon.trace(tiny.token_ids(), read=["blocks.1.mlp.out"], write={"blocks.1.attn.out": 0.0})
+        torch.testing.assert_close(trace["blocks.1.mlp.out"], alone["blocks.1.mlp.out"])
+
+    def test_reading_twice_gives_the_same_bits(self, model: Model) -> None:
+        first, second = (model.trace(tiny.token_ids(), read=[MID]) for _ in range(2))
+        assert torch.equal(first[MID], second[MID])
+        assert torch.equal(first.logits, second.logits)
+
+
+class TestWriting:
+    @pytest.mark.parametrize("site", ["embed", "blocks.1.resid_pre", "blocks.1.resid_mid", MID, "final_norm"])
+    def test_what_is_written_is_what_is_read(self, model: Model, site: str) -> None:
+        value = torch.randn(2, 12, tiny.D, generator=torch.Generator().manual_seed(3))
+        trace = model.trace(tiny.token_ids(), read=[site], write={site: value})
+        torch.testing.assert_close(trace[site], value, atol=1e-5, rtol=1e-5)
+
+    def test_values_numbers_functions_and_lists_of_functions(self, model: Model) -> None:
+        ids = tiny.token_ids()
+        by_number = model.trace(ids, write={MID: 0.5}).logits
+        by_tensor = model.trace(ids, write={MID: torch.full((tiny.D,), 0.5)}).logits
+        by_list = model.trace(ids, write={MID: [edits.zero(), edits.add(0.5)]}).logits
+        assert torch.equal(by_number, by_tensor)
+        assert torch.equal(by_number, by_list)
+
+    def test_ready_made_edits(self, model: Model) -> None:
+        ids = tiny.token_ids()
+        plain = model.trace(ids, read=[MID])[MID]
+        direction = torch.randn(tiny.D, generator=torch.Generator().manual_seed(1))
+        read = {
+            name: model.trace(ids, read=[MID], write={MID: edit})[MID]
+            for name, edit in {
+                "scale": edits.scale(3.0),
+                "zero": edits.zero(),
+                "mean": edits.mean(),
+                "to_mean": edits.mean(plain.mean((0, 1))),
+                "add": edits.add(direction),
+                "project_out": edits.project_out(direction),
+            }.items()
+        }
+        torch.testing.assert_close(read["scale"], 3 * plain)
+        assert not read["zero"].any()
+        torch.testing.assert_close(read["mean"], plain.mean(0, keepdim=True).expand_as(plain))
+        torch.testing.assert_close(read["to_mean"], plain.mean((0, 1)).expand_as(plain))
+        torch.testing.assert_close(read["add"], plain + direction)
+        torch.testing.assert_close(read["project_out"] @ direction, torch.zeros(2, 12), atol=1e-4, rtol=0)
+
+    def test_an_addend_and_the_sum_that_holds_it(self, model: Model) -> None:
+        """Edits of one tensor apply in the order of computation, whatever the order in the mapping."""
+        ids = tiny.token_ids()
+        plain = model.trace(ids, read=["blocks.1.resid_pre"])["blocks.1.resid_pre"]
+        both = {"blocks.1.resid_mid": edits.scale(2.0), "blocks.1.attn.out": edits.zero()}
+        for write in (both, dict(reversed(both.items()))):
+            trace = model.trace(ids, read=["blocks.1.resid_mid"], write=write)
+            torch.testing.assert_close(trace["blocks.1.resid_mid"], 2 * plain, atol=1e-5, rtol=1e-5)
+
+    def test_users_tensors_are_not_touched(self) -> None:
+        falcon = wrap(tiny.build("falcon"))
+        value = torch.zeros(2, 12, tiny.D)
+        falcon.trace(tiny.token_ids(), write={"blocks.1.mlp.out": value})
+        assert not value.any()
+
+
+class TestBadInput:
+    @pytest.mark.parametrize("site", ["blocks.1.resid_pots", "blocks.9.resid_post", "attn.out", "blocks.1.ssm.out", 3])
+    def test_unknown_sites_list_those_that_exist(self, model: Model, site: Any) -> None:
+        with pytest.raises(SiteNotAvailable) as error:
+            model.trace(tiny.token_ids(), read=[site])
+        assert str(site) in str(error.value)
+        if site != 3:
+            assert "blocks.{i}.resid_post (3 blocks)" in str(error.value)
+
+    def test_a_lacking_site_says_why(self) -> None:
+        with pytest.raises(SiteNotAvailable, match="added in parallel"):
+            wrap(tiny.build("gpt_neox")).trace(tiny.token_ids(), read=["blocks.0.resid_mid"])
+
+    def test_an_unread_site(self, model: Model) -> None:
+        with pytest.raises(
+            SiteNotAvailable, match=r"'blocks.0.resid_post' was not read .* read were: blocks.1.resid_post"
+        ):
+            _ = model.trace(tiny.token_ids(), read=[MID])["blocks.0.resid_post"]
+
+    @pytest.mark.parametrize(
+        ("ids", "error", "message"),
+        [
+            ([[5, 120]], TokenOutOfRange, "Token id 120 is outside the vocabulary of tiny: ids go from 0 to 119"),
+            ([[-1, 5]], TokenOutOfRange, "Token id -1"),
+            ([[0.5]], TokenOutOfRange, "integers"),
+            ([], EmptyBatch, "at least one row"),
+            ([[]], EmptyBatch, "at least one row"),
+            ([[1, 2], [3]], EmptyBatch, "never padded"),
+            ([[5] * 65], ContextTooShort, "65 tokens do not fit into the context of tiny, which is 64"),
+        ],
+    )
+    def test_ids(self, model: Model, ids: Any, error: type[Exception], message: str) -> None:
+        with pytest.raises(error, match=message):
+            model.trace(ids)
+
+    @pytest.mark.parametrize(
+        ("edit", "message"),
+        [
+            (
+                lambda x: x[:, :3],
+                r"returned shape \(2, 3, 32\); the site is \(batch, pos, d_model\), here \(2, 12, 32\)",
+            ),
+            (torch.zeros(7), r"returned shape \(7,\)"),
+            (lambda x: None, "returned NoneType"),
+            (lambda x: x.double(), "returned torch.float64"),
+            ("loud", "'loud' is str"),
+        ],
+    )
+    def test_edits(self, model: Model, edit: Any, message: str) -> None:
+        with pytest.raises(BadEdit, match=message):
+            model.trace(tiny.token_ids(), write={MID: edit})
+        assert hooks(model) == 0
+
+    def test_an_error_in_an_edit_leaves_no_hook_and_no_change(self, model: Model) -> None:
+        before = model.trace(tiny.token_ids()).logits
+
+        def explode(_: torch.Tensor) -> torch.Tensor:
+            raise ZeroDivisionError("mine")
+
+        for site in (MID, "blocks.1.attn.pattern", "blocks.1.resid_mid"):
+            with pytest.raises(ZeroDivisionError, match="mine"):
+                model.trace(tiny.token_ids(), write={site: explode})
+            assert hooks(model) == 0
+        assert torch.equal(model.trace(tiny.token_ids()).logits, before)
+
+    def test_positions_outside_and_nothing_to_do(self, model: Model) -> None:
+        with pytest.raises(UsageProblem, match="Position 12 is outside the 12 positions"):
+            model.trace(tiny.token_ids(), read=[MID], positions=[12])
+        with pytest.raises(UsageProblem, match="empty"):
+            model.trace(tiny.token_ids(), read=[MID], positions=[])
+        with pytest.raises(UsageProblem, match="Nothing to trace"):
+            model.trace(tiny.token_ids(), logits=False)
