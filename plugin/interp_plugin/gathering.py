@@ -62,7 +62,9 @@ class Gathering:
         if exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) or not any(self.outcomes.values()):
             return
         if not self.decided:
-            self.notes.append("nothing was decided: no claim reached PASS or FAIL, so this run is not a success")
+            self.notes.append(
+                "nothing was decided or measured: no claim reached PASS or FAIL, so this run is not a success"
+            )
             if exitstatus == pytest.ExitCode.OK:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
         self.results = self._document(session)

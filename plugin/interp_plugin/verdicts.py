@@ -154,17 +154,26 @@ def _message_only(excinfo: pytest.ExceptionInfo[BaseException], report: pytest.T
 
 
 def _hide_our_frames(config: pytest.Config, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-    """Leave the user's own lines in the traceback, and take ours out; ``--full-trace`` shows everything."""
+    """Leave the user's own lines in the traceback, and take ours out; ``--full-trace`` and ``--pdb`` keep
+    everything."""
     from interp_assert.assertions.errors import InterpAssertionError
     from interp_assert.errors import InterpError
 
-    if config.getoption("fulltrace", False) or not isinstance(excinfo.value, (InterpAssertionError, InterpError)):
+    if config.getoption("fulltrace", False) or config.getoption("usepdb", False):
+        return
+    if not isinstance(excinfo.value, (InterpAssertionError, InterpError)):
         return
     excinfo.value.__cause__ = None
     excinfo.value.__suppress_context__ = True
-    kept = excinfo.traceback.filter(lambda entry: not _ours(Path(entry.path)))
-    if kept:
-        excinfo.traceback = kept
+    # Filtering excinfo.traceback would not do: pytest cuts it later, and rebuilds what is left from the links
+    # between frames.
+    entry = excinfo.tb
+    while entry.tb_next is not None:
+        if _ours(Path(entry.tb_next.tb_frame.f_code.co_filename)):
+            entry.tb_next = entry.tb_next.tb_next
+        else:
+            entry = entry.tb_next
+    excinfo.traceback = type(excinfo.traceback)(excinfo.tb)
 
 
 def _ours(path: Path) -> bool:
