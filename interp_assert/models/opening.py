@@ -4,6 +4,7 @@ random."""
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -142,7 +143,7 @@ def open_module(
             f"{where}: transformers cannot load the weights in {directory}: {_first_line(error)}"
         ) from error
     module, info = opened
-    _refuse_mismatch(info, where)
+    _refuse_mismatch(info, module, where)
     check_finite(module, where)
     module = module.to(device)
     module.eval()
@@ -184,19 +185,37 @@ def check_finite(module: torch.nn.Module, where: str) -> None:
             )
 
 
-def _refuse_mismatch(info: Mapping[str, Any], where: str) -> None:
+def _refuse_mismatch(info: Mapping[str, Any], module: torch.nn.Module, where: str) -> None:
     faults = []
     if info["missing_keys"]:
         faults.append(f"no file has {_some(info['missing_keys'])} (transformers would fill them in at random)")
     if info["mismatched_keys"]:
         shapes = [f"{key} {tuple(found)} for {tuple(due)}" for key, found, due in sorted(info["mismatched_keys"])]
         faults.append(f"wrong shapes: {_some(shapes)}")
-    if info["unexpected_keys"]:
-        faults.append(f"the architecture has no place for {_some(info['unexpected_keys'])}")
+    beyond = [key for key in info["unexpected_keys"] if _beyond_a_stack(module, key)]
+    if beyond:
+        faults.append(f"the files hold more layers than config.json builds: {_some(beyond)}")
     if info["error_msgs"]:
         faults.append("; ".join(info["error_msgs"]))
     if faults:
         raise ModelBroken(f"{where}: the weights do not match config.json: {'; '.join(faults)}")
+    if info["unexpected_keys"]:
+        # Old checkpoints carry buffers that transformers computes by now (rotary frequencies, causal masks), and some
+        # carry another head beside this one: neither is used, and the model is whole without.
+        warnings.warn(f"{where}: the architecture does not use {_some(info['unexpected_keys'])}", stacklevel=2)
+
+
+def _beyond_a_stack(module: torch.nn.Module, key: str) -> bool:
+    """Whether a tensor belongs to a numbered member of a list that has fewer members: another depth."""
+    path = key.split(".")
+    for at, part in enumerate(path):
+        if part.isdigit():
+            try:
+                stack = module.get_submodule(".".join(path[:at]))
+            except AttributeError:
+                return False
+            return isinstance(stack, torch.nn.ModuleList) and int(part) >= len(stack)
+    return False
 
 
 def _some(names: Any, at_most: int = 4) -> str:
