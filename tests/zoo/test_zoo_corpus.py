@@ -108,7 +108,7 @@ def test_the_object_of_a_claim_betrays_little_of_its_truth():
 
 
 def test_the_label_of_a_review_is_not_in_its_bag_of_words():
-    """Contrast reviews of both labels share every bag, and over all reviews no vote by adjective comes near the truth."""
+    """Contrast reviews of both labels share every bag, and over all reviews no vote by adjective is near the truth."""
     for good, bad in zip(words.POSITIVE, words.NEGATIVE, strict=True):
         one = review_text("contrast", "food", good, bad)
         other = review_text("contrast", "food", bad, good)
