@@ -1,0 +1,101 @@
+"""The profile table and the list of what did not pass, from the results document alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from interp_assert.records import Results
+from interp_assert.reports import not_passed, profile_table
+
+RUN = {"versions": {}, "platform": "", "seed": 0, "started": "", "seconds": 1.0}
+
+
+def check(name: str, model: str = "zoo:a", verdict: str = "PASS", **more: Any) -> dict[str, Any]:
+    entry = {
+        "check": name,
+        "model": model,
+        "verdict": verdict,
+        "estimate": 0.975,
+        "interval": [0.9, 1.0],
+        "n": 64,
+        "threshold": 0.05,
+        "details": {},
+        "controls": [],
+        "forward_passes": 1000,
+        "tokens": 10,
+        "seconds": 1.25,
+    }
+    return {**entry, **more}
+
+
+def model(name: str, parameters: int) -> dict[str, Any]:
+    return {
+        "id": name,
+        "revision": None,
+        "sha256": "",
+        "architecture": "gpt2",
+        "parameters": parameters,
+        "dtype": "float32",
+        "device": "cpu",
+        "threads": 1,
+    }
+
+
+def table(*checks: dict[str, Any], models: tuple[dict[str, Any], ...] = ()) -> list[list[str]]:
+    """The cells below the header."""
+    shown = profile_table(Results(RUN, models, checks))
+    return [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in shown.splitlines()[2:]]
+
+
+class TestProfileTable:
+    def test_one_row_per_model(self) -> None:
+        rows = table(
+            check("circuits/induction", details={"accuracy": 0.981, "chance": 0.05}),
+            check("lens/crossover", details={"median_block": 3, "n_blocks": 4}),
+            check("circuits/induction", "zoo:b", "FAIL", details={"accuracy": 0.05, "chance": 0.05}),
+            check(
+                "lens/crossover", "zoo:b", "NOT_APPLICABLE", estimate=None, details={"median_block": 1, "n_blocks": 4}
+            ),
+            models=(model("zoo:a", 392_000), model("zoo:b", 7_241_732_096)),
+        )
+        assert rows == [
+            ["zoo:a", "gpt2", "392 K", "0.981 (19.6x)", "block 3 of 4 (98%)", "2 pass", "2,000", "2.5"],
+            ["zoo:b", "gpt2", "7.24 B", "0.050 (1.0x)", "n/a", "1 fail, 1 n/a", "2,000", "2.5"],
+        ]
+
+    def test_what_was_not_measured_is_a_dash(self) -> None:
+        assert table(check("mine/check", "zoo:c", "INCONCLUSIVE")) == [
+            ["zoo:c", "-", "-", "-", "-", "1 inconclusive", "1,000", "1.2"]
+        ]
+        crossover = check("lens/crossover", estimate=0.1, details={"median_block": None, "n_blocks": 4})
+        assert table(crossover)[0][4] == "never for half (10%)"
+
+    def test_no_verdict_no_table(self) -> None:
+        assert profile_table(Results(RUN, (model("zoo:a", 1),), ())) == ""
+
+    @pytest.mark.parametrize(
+        ("number", "shown"), [(999, "999"), (1000, "1 K"), (3_412_992, "3.41 M"), (70_553_706_496, "70.6 B")]
+    )
+    def test_parameters_are_short(self, number: int, shown: str) -> None:
+        assert table(check("mine/check"), models=(model("zoo:a", number),))[0][2] == shown
+
+
+class TestWhatDidNotPass:
+    def test_a_line_names_verdict_check_model_layer_numbers_and_reason(self) -> None:
+        lines = not_passed(
+            Results(
+                RUN,
+                (),
+                (
+                    check("mine/good"),
+                    check("mine/bad", verdict="FAIL", layer="block 3", reason="the control does\nas well"),
+                    check("mine/unknown", verdict="NOT_APPLICABLE", estimate=None, reason="no tokenizer"),
+                ),
+            )
+        )
+        assert lines == [
+            "FAIL mine/bad on zoo:a at block 3: 0.975 against 0.05 (n = 64); the control does as well",
+            "NOT_APPLICABLE mine/unknown on zoo:a; no tokenizer",
+        ]
