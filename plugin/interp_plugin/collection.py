@@ -4,9 +4,7 @@ are installed."""
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from collections.abc import Generator, Iterable, Iterator
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -79,12 +77,9 @@ class SuiteRoot(pytest.Collector):
                     yield item
 
     def _module(self, suite: Suite) -> SuiteModule:
-        spec = importlib.util.find_spec(suite.module)
-        if spec is None or spec.origin is None:
-            raise self.CollectError(f"the suite {suite.name} cannot be imported: no module {suite.module}")
-        module = SuiteModule.from_parent(
-            self, path=Path(spec.origin), name=suite.name, nodeid=f"{self.nodeid}::{suite.name}"
-        )
+        # The root directory, not the place of the installed file: so the hooks of a conftest.py there hold for suites too.
+        place = self.config.rootpath
+        module = SuiteModule.from_parent(self, path=place, name=suite.name, nodeid=f"{self.nodeid}::{suite.name}")
         module.suite = suite
         return module
 

@@ -160,3 +160,26 @@ class TestUsersWhoNameTheirModelsThemselves:
         )
         result = toy.runpytest("--interp-model=zoo:alpha,zoo:beta", "--interp-suites=none")
         result.assert_outcomes(passed=2 + 1 + 2)
+
+
+class TestSuitesLiveInTheUsersProject:
+    def test_hooks_and_fixtures_of_the_root_conftest_hold_for_them(self, toy: pytest.Pytester) -> None:
+        toy.makeconftest(
+            """
+            from stand_in import *
+
+            @pytest.fixture
+            def interp_floor():
+                return lambda check, default=None: 0.75
+
+            def pytest_runtest_setup(item):
+                print("set up", item.nodeid)
+            """
+        )
+        (toy.path / "elsewhere").mkdir()
+        (toy.path / "toy_suite.py").rename(toy.path / "elsewhere" / "toy_suite.py")
+        toy.syspathinsert(toy.path / "elsewhere")
+        result = toy.runpytest("--interp-model=zoo:alpha", "--interp-suites=toy", "--junitxml=junit.xml", "-s")
+        result.assert_outcomes(passed=2)
+        result.stdout.fnmatch_lines(["*set up interp::toy::test_claim?zoo:alpha?"])
+        assert (toy.path / "junit.xml").read_text().count("against 0.75") == 2

@@ -1,0 +1,162 @@
+"""The shipped suites on real models, from the command line to the results file."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+from xml.etree import ElementTree
+
+import pytest
+
+import interp_fixtures.zoo
+from interp_assert.records import read_results
+from interp_suites import SHIPPED
+
+WEIGHTS = Path(interp_fixtures.zoo.__file__).parent / "weights" / "gpt_neox"
+
+
+@pytest.fixture
+def real(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """A directory for runs with real models: in a process of their own, on one thread."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:hypothesispytest --interp-budget=quick")
+    return pytester
+
+
+class TestTheDefaultModel:
+    def test_passes_its_claims_and_says_so_everywhere(self, real: pytest.Pytester) -> None:
+        real.makepyfile(
+            test_mine="""
+            from interp_assert import assert_induction
+
+            def test_it_copies(interp_model, interp_settings):
+                verdict = assert_induction(interp_model, floor=0.5, n=10, **interp_settings)
+                assert verdict.n <= 128
+
+            def test_training_made_a_difference(interp_model, interp_twins):
+                [twin] = interp_twins("resample", n=1)
+                assert twin.id == "zoo:gpt_neox~resample#0"
+            """
+        )
+        result = real.runpytest_subprocess(
+            "--interp-model=zoo:gpt_neox", "--interp-json=out.json", "--junitxml=junit.xml", "-v"
+        )
+        assert result.ret == 0
+        result.assert_outcomes(passed=4)
+        result.stdout.fnmatch_lines(
+            [
+                "interp: models zoo:gpt_neox (--interp-model); suites circuits, lens (default); budget quick *",
+                "interp::circuits::test_induction?zoo:gpt_neox? PASSED*",
+                "interp::lens::test_crossover?zoo:gpt_neox? PASSED*",
+                "model * architecture * parameters * induction * lens crossover * verdicts * passes * seconds",
+                "zoo:gpt_neox  gpt_neox * K * (*x) * block * of * 3 pass *",
+                "interp: results written to *out.json",
+            ]
+        )
+        results = read_results(real.path / "out.json")
+        [model] = results.models
+        assert (model["id"], model["architecture"], model["threads"], model["changed"]) == (
+            "zoo:gpt_neox",
+            "gpt_neox",
+            1,
+            None,
+        )
+        assert len(model["sha256"]) == 64
+        checks = {check["nodeid"].partition("[")[0]: check for check in results.checks}
+        assert {nodeid: check["verdict"] for nodeid, check in checks.items()} == {
+            "interp::circuits::test_induction": "PASS",
+            "interp::lens::test_crossover": "PASS",
+            "test_mine.py::test_it_copies": "PASS",
+        }
+        for check in results.checks:
+            assert check["forward_passes"] > 0
+            assert check["tokens"] > 0
+            assert check["controls"]
+            assert {control["verdict"] for control in check["controls"]} == {"PASS"}
+        assert checks["test_mine.py::test_it_copies"]["threshold"] == 0.5
+        xml = (real.path / "junit.xml").read_text()
+        assert len(list(ElementTree.fromstring(xml).iter("property"))) == 3
+        assert len(xml) < 5000
+
+
+class TestARealModelThatDoesNotInduce:
+    @pytest.mark.shared
+    def test_fails_with_its_evidence_and_exit_1(self, real: pytest.Pytester, shared: Path) -> None:
+        result = real.runpytest_subprocess(
+            f"--interp-model=stories={shared / 'models' / 'stories260k'}",
+            "--interp-json=out.json",
+            "--interp-budget=standard",
+        )
+        assert result.ret == pytest.ExitCode.TESTS_FAILED
+        result.stdout.fnmatch_lines(
+            ["circuits/induction FAIL: *for stories*", "stories  llama *", "FAIL circuits/induction on stories*"]
+        )
+        result.stdout.no_fnmatch_line("*Traceback*")
+        result.stdout.no_fnmatch_line("*assert_induction(interp_model*")
+        [induction] = [c for c in read_results(real.path / "out.json").checks if c["check"] == "circuits/induction"]
+        assert induction["verdict"] == "FAIL"
+
+
+class TestAModelThatChangesWhileItIsMeasured:
+    def test_the_run_fails_and_names_the_file(self, real: pytest.Pytester) -> None:
+        shutil.copytree(WEIGHTS, real.path / "tuned")
+        real.makeconftest(
+            """
+            from pathlib import Path
+
+            def pytest_runtest_call(item):
+                config = Path("tuned/config.json")
+                config.write_text(config.read_text() + " ")
+            """
+        )
+        result = real.runpytest_subprocess("interp::circuits::test_induction[tuned]", "--interp-model=tuned=./tuned")
+        assert result.ret == pytest.ExitCode.TESTS_FAILED
+        result.assert_outcomes(passed=1, errors=1)
+        result.stdout.fnmatch_lines(
+            ["tuned: config.json in * changed*", "interp: the model changed during the run: tuned: config.json in *"]
+        )
+
+
+class TestTiming:
+    def test_facts_stand_beside_every_time(self, real: pytest.Pytester) -> None:
+        result = real.runpytest_subprocess(
+            "--interp-model=zoo:gpt_neox", "--interp-suites=timing", "--benchmark-json=out.json"
+        )
+        assert result.ret == 0
+        result.assert_outcomes(passed=3)
+        document = json.loads((real.path / "out.json").read_text())
+        assert list(document["interp"]["models"]) == ["zoo:gpt_neox"]
+        facts = {entry["name"].partition("[")[0]: entry for entry in document["benchmarks"]}
+        assert set(facts) == {"test_plain_forward", "test_traced_forward", "test_induction_measurement"}
+        for entry in facts.values():
+            info = entry["extra_info"]
+            assert (info["device"], info["dtype"], info["threads"]) == ("cpu", "float32", 1)
+            assert info["tokens_per_second"] > 0
+            assert info["ratio_to_plain"] > 0
+            assert entry["stats"]["rounds"] >= 5
+        assert facts["test_plain_forward"]["fullname"] == "interp::timing::test_plain_forward[zoo:gpt_neox]"
+
+    @pytest.mark.parametrize(("worker", "why"), [("gw0", "xdist"), (None, "--benchmark-disable")])
+    def test_says_that_nothing_was_measured(
+        self, monkeypatch: pytest.MonkeyPatch, worker: str | None, why: str
+    ) -> None:
+        from interp_suites.test_timing import compare
+
+        monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
+        if worker is not None:
+            monkeypatch.setenv("PYTEST_XDIST_WORKER", worker)
+        with pytest.raises(pytest.skip.Exception, match=rf"^not measured \({why}\)$"):
+            compare(SimpleNamespace(disabled=True), None, print, print, tokens=1)  # type: ignore[arg-type]
+
+
+class TestTheCatalogue:
+    def test_names_the_checks_that_the_suites_decide(self) -> None:
+        from interp_assert.assertions import induction, lens_crossover
+
+        assert [check for suite in SHIPPED for check in suite.checks] == [induction.CHECK, lens_crossover.CHECK]
+
+    def test_importing_it_imports_no_suite(self, pytester: pytest.Pytester) -> None:
+        code = "import sys, interp_suites; print({'torch', 'pytest', 'interp_assert'} & set(sys.modules))"
+        assert pytester.runpython_c(code).outlines == ["set()"]
