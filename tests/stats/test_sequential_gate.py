@@ -166,6 +166,15 @@ def test_thresholds_at_the_edge(threshold, values, outcome, n):
     assert 0.0 <= low <= high <= 1.0
 
 
+def test_zeros_against_a_threshold_of_zero_are_no_evidence():
+    gate = SequentialGate(0.0)
+    gate.update([0.0] * 50)
+    assert gate.log_wealth_pass == 0.0
+    mirrored = SequentialGate(1.0)
+    mirrored.update([1.0] * 50)
+    assert mirrored.log_wealth_fail == 0.0
+
+
 def test_before_any_value_nothing_is_known():
     gate = SequentialGate(0.3, lo=-1.0, hi=2.0)
     assert (gate.outcome, gate.n, gate.estimate, gate.interval) == (INCONCLUSIVE, 0, None, (-1.0, 2.0))
