@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 from math import isfinite
+from typing import TYPE_CHECKING
 
 from ..errors import UsageProblem
 from ..stats import STANDARD, Budget, ErrorLevels
 
-__all__ = ["budget_of", "levels_of", "seed_of", "share_of", "twins_of"]
+if TYPE_CHECKING:
+    from ..models import Model
+
+__all__ = ["budget_of", "levels_of", "model_of", "seed_of", "share_of", "twins_of"]
+
+
+def model_of(model: object) -> Model:
+    """The handle of a model; a bare module is refused with the way to make one."""
+    from ..models import Model
+
+    if not isinstance(model, Model):
+        raise UsageProblem(f"a claim is about a Model, not {type(model).__name__}: use load(id), or wrap(module)")
+    return model
 
 
 def budget_of(budget: Budget | str | int | None) -> Budget:

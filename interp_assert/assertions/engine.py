@@ -48,10 +48,13 @@ def draw_until_decided(
 
 
 def needed_in_all(claim: SequentialGate, controls: Sequence[ControlResult]) -> int | None:
-    """Clusters that the undecided ones would probably need, the greediest counted; None if one cannot say."""
+    """Clusters that the undecided gates would probably need, the greediest counted; None if one cannot say.
+
+    Comparisons with twins are left out: more clusters do not decide them, more twins may.
+    """
     needs = [claim.needed()] if claim.outcome is Outcome.INCONCLUSIVE else []
     for control in controls:
-        if control.required and control.outcome is Outcome.INCONCLUSIVE:
+        if control.required and not control.approximate and control.outcome is Outcome.INCONCLUSIVE:
             needs.append(control.details.get("needed"))
     known = [need for need in needs if need is not None]
     return max(known) if known and len(known) == len(needs) else None

@@ -11,7 +11,7 @@ from ..measures import InductionScores, measure_induction, measure_repeated_accu
 from ..measures.induction import check_fits
 from ..prompts import PoolTooSmall, RepeatedTokens, RepeatedTokenStream, token_pool
 from ..stats import Budget, ControlResult, ErrorLevels, Measurement, Outcome, SequentialGate, Verdict, combine
-from .asked import budget_of, levels_of, seed_of, share_of, twins_of
+from .asked import budget_of, levels_of, model_of, seed_of, share_of, twins_of
 from .engine import draw_until_decided, halvings, needed_in_all
 from .induction_report import measured_details
 from .progress import report
@@ -74,6 +74,7 @@ def assert_induction(
     Returns the Verdict on PASS. Raises InterpAssertionError on FAIL and INCONCLUSIVE, NotApplicable if the context is
     too short or the vocabulary too small for n, UsageProblem for impossible arguments.
     """
+    model = model_of(model)
     floor = None if floor is None else share_of("floor", floor)
     margin, allowed, levels = share_of("margin", margin), budget_of(budget), levels_of(levels)
     seed, twins = seed_of(seed), twins_of(twins)

@@ -15,7 +15,7 @@ from ..measures import LensScores, measure_logit_lens, sustained_crossover
 from ..measures.lens import VERSION, why_no_lens
 from ..prompts import Fact, ResolvedFacts, Statement, resolve_facts, resolve_statements
 from ..stats import Budget, ControlResult, ErrorLevels, Measurement, Outcome, SequentialGate, Verdict, combine
-from .asked import budget_of, levels_of, seed_of, share_of, twins_of
+from .asked import budget_of, levels_of, model_of, seed_of, share_of, twins_of
 from .engine import halvings, needed_in_all
 from .lens_report import count_details, lens_details, text_kl
 from .progress import report
@@ -78,6 +78,7 @@ def assert_lens_crossover(
     tokenizer, no readable lens, or answers fewer than 20 entities, with the counts; UsageProblem for impossible
     arguments.
     """
+    model = model_of(model)
     floor, levels, seed, twins = share_of("floor", floor), levels_of(levels), seed_of(seed), twins_of(twins)
     allowed = budget_of(budget)
     with model.metered() as span, halvings() as halved:
