@@ -1,15 +1,17 @@
-"""When the plugin wakes: at configure if models or suites were asked for, else when a test of the user's asks for
-``interp_model``."""
+"""When the plugin wakes: if options ask for models or suites, else when a test of the user's asks for a model.
+
+Until then this module, the options and the fixtures are all that an unused plugin imports.
+"""
 
 from __future__ import annotations
 
 import pytest
 
-from interp_fixtures.loaded import LOADED, LoadedModels
-from interp_fixtures.settings import SETTINGS
-
 from .options import choose
-from .plan import PLAN, make_plan
+
+TYPE_CHECKING = False  # typing is not imported for it
+if TYPE_CHECKING:
+    from .plan import Plan
 
 __all__ = ["activate", "begin", "is_worker"]
 
@@ -31,23 +33,33 @@ def begin(config: pytest.Config) -> None:
 
     Raises ``pytest.UsageError`` for whatever can be known to be wrong before a test is collected.
     """
-    plan = make_plan(config, choose(config))
-    config.stash[PLAN] = plan
-    config.stash[SETTINGS] = plan.settings
-    config.stash[LOADED] = LoadedModels(plan.settings)
+    asked = any(choice.given for choice in choose(config).values()) or any(
+        arg.startswith("interp") for arg in config.args
+    )
     if config.getoption("help", False) or config.getoption("version", 0):
         return
-    if not plan.active:
-        if is_distributed(config):
-            from .gathering import WakeOnReport
+    if asked and (plan := prepare(config)).active:
+        if not is_worker(config):
+            from .preflight import preflight
 
-            config.pluginmanager.register(WakeOnReport(config), "interp-wake")
-        return
-    if not is_worker(config):
-        from .preflight import preflight
+            preflight(config, plan)
+        activate(config)
+    elif is_distributed(config):
+        from .gathering import WakeOnReport
 
-        preflight(config, plan)
-    activate(config)
+        config.pluginmanager.register(WakeOnReport(config), "interp-wake")
+
+
+def prepare(config: pytest.Config) -> Plan:
+    """Work out the plan of the run, once, and leave the settings where the fixtures find them."""
+    from interp_fixtures.settings import SETTINGS
+
+    from .plan import PLAN, make_plan
+
+    if PLAN not in config.stash:
+        config.stash[PLAN] = make_plan(config, choose(config))
+        config.stash[SETTINGS] = config.stash[PLAN].settings
+    return config.stash[PLAN]
 
 
 def activate(config: pytest.Config) -> None:
@@ -59,19 +71,20 @@ def activate(config: pytest.Config) -> None:
     from .progress import Progress
     from .verdicts import VerdictRecorder
 
-    plan = config.stash[PLAN]
+    plan = prepare(config)
     register = config.pluginmanager.register
     register(SuiteCollection(config, plan), "interp-collection")
     register(VerdictRecorder(config, plan.settings, Progress(config)), "interp-verdicts")
     if not is_worker(config):
         from .gathering import Gathering
-        from .scheduling import Scheduling
         from .terminal import TerminalReport
 
         gathering = Gathering(config, plan)
         register(gathering, "interp-gathering")
         register(TerminalReport(config, plan, gathering), "interp-terminal")
         if is_distributed(config):
+            from .scheduling import Scheduling
+
             register(Scheduling(config, plan), "interp-scheduling")
         if config.pluginmanager.has_plugin("benchmark"):
             from .benchmarks import BenchmarkFacts

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from interp_fixtures.loaded import LOADED
+from interp_fixtures.loaded import loaded_models
 from interp_suites import Suite
 
 from .activation import is_worker
@@ -77,7 +77,8 @@ class SuiteRoot(pytest.Collector):
                     yield item
 
     def _module(self, suite: Suite) -> SuiteModule:
-        # The root directory, not the place of the installed file: so the hooks of a conftest.py there hold for suites too.
+        # The root directory, not the place of the installed file: so the hooks of a conftest.py there hold for
+        # suites too.
         place = self.config.rootpath
         module = SuiteModule.from_parent(self, path=place, name=suite.name, nodeid=f"{self.nodeid}::{suite.name}")
         module.suite = suite
@@ -124,7 +125,7 @@ class SuiteCollection:
         # another one.
         if not is_worker(self.config):
             labels = [model_of(item) for item in session.items]
-            self.config.stash[LOADED].expect([label for label in labels if label is not None])
+            loaded_models(self.config).expect([label for label in labels if label is not None])
 
     def pytest_report_collectionfinish(self, items: list[pytest.Item]) -> str | None:
         if not self.plan.settings.models and any(map(uses_model, items)):

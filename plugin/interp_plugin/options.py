@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 __all__ = ["OPTIONS", "Chosen", "add_options", "choose"]
 
 
-@dataclass(frozen=True)
-class Option:
+# Named tuples, because two frozen dataclasses would cost every pytest run 2 ms: this module is imported in all of them.
+
+
+class Option(NamedTuple):
     """One option: ``--interp-NAME`` on the command line, ``interp_NAME`` in the ini file, ``INTERP_NAME`` in the
     environment.
 
@@ -41,8 +42,7 @@ class Option:
         return self.ini.upper()
 
 
-@dataclass(frozen=True)
-class Chosen:
+class Chosen(NamedTuple):
     """The value of an option and where it came from: the flag, the environment variable, ``ini NAME`` or
     ``default``."""
 

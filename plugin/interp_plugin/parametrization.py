@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from interp_fixtures.settings import SETTINGS, ModelChoice
+from interp_fixtures.settings import ModelChoice, settings_of
 
 __all__ = ["model_of", "parametrize_models", "uses_model"]
 
@@ -34,7 +34,7 @@ def parametrize_models(metafunc: pytest.Metafunc) -> None:
     definitions = metafunc.definition._fixtureinfo.name2fixturedefs.get("interp_model", ())
     for definition in reversed(definitions):
         if definition.func.__module__ == "interp_fixtures.model":
-            models = metafunc.config.stash[SETTINGS].under_test
+            models = settings_of(metafunc.config).under_test
             metafunc.parametrize(
                 "interp_model", models, indirect=True, scope="session", ids=[model.label for model in models]
             )

@@ -65,8 +65,6 @@ def make_plan(config: pytest.Config, chosen: Mapping[str, Chosen]) -> Plan:
     Raises ``pytest.UsageError`` for unknown suites and checks, and for models and floors that cannot be read.
     """
     pasted = _take_pasted(config)
-    if not pasted and not any(choice.given for choice in chosen.values()):
-        return Plan(RunSettings(), chosen, {})
     known = _known_suites(config)
     models = _models(chosen["model"]) or _models_of_ids(pasted)
     pasted_suites = _suites_of_ids(pasted, known)
@@ -192,18 +190,21 @@ def _suites_of_ids(pasted: Iterable[str], known: Mapping[str, Suite]) -> tuple[S
 
 
 def _floors(chosen: Chosen, known: Mapping[str, Suite]) -> dict[str, float]:
-    checks = [check for suite in known.values() for check in suite.checks]
+    ranges = {check: suite.floors for suite in known.values() for check in suite.checks}
     floors: dict[str, float] = {}
     for entry in (part.strip() for value in chosen.value for part in value.split(",")):
-        check, equals, text = entry.partition("=")
+        check, _, text = entry.partition("=")
         where = f"{chosen.source} {entry}"
-        if check.strip() not in checks:
-            raise pytest.UsageError(f"{where}: no check {check.strip()!r}; floors can be set for {', '.join(checks)}")
+        if check.strip() not in ranges:
+            raise pytest.UsageError(f"{where}: no check {check.strip()!r}; floors can be set for {', '.join(ranges)}")
         try:
             value = float(text)
         except ValueError:
             raise pytest.UsageError(f"{where}: write {check.strip()}=NUMBER; {text!r} is no number") from None
-        if not equals or not math.isfinite(value):
-            raise pytest.UsageError(f"{where}: write {check.strip()}=NUMBER with a finite number")
+        lowest, end = ranges[check.strip()]
+        if not math.isfinite(value) or not lowest <= value < end:
+            raise pytest.UsageError(
+                f"{where}: a floor of {check.strip()} is a number of at least {lowest:g} and below {end:g}"
+            )
         floors[check.strip()] = value
     return floors

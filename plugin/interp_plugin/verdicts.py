@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from interp_fixtures.loaded import LOADED
+from interp_fixtures.loaded import loaded_models
 from interp_fixtures.settings import RunSettings
 
 from .collection import SuiteModule
@@ -56,7 +56,7 @@ class VerdictRecorder:
         item.stash[PENDING] = []
         label = model_of(item)
         if label is not None:
-            self.config.stash[LOADED].used(label)
+            loaded_models(self.config).used(label)
         self.progress.start()
         with recording(note), reporting(self.progress):
             return (yield)
@@ -82,7 +82,7 @@ class VerdictRecorder:
         if call.excinfo is not None and not hasattr(report, "wasxfail"):
             self._translate(item, call.excinfo, report, facts)
         if call.when == "call":
-            facts["models"] = self.config.stash[LOADED].provenance
+            facts["models"] = loaded_models(self.config).provenance
         report.interp = facts  # type: ignore[attr-defined]
         return report
 

@@ -4,6 +4,7 @@ else."""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 
 __all__ = ["SHIPPED", "Suite"]
 
@@ -13,19 +14,21 @@ class Suite:
     """A module of tests that is collected by name, wherever it is installed: its items are ``interp::NAME::test_...``.
 
     ``module`` is its dotted name; ``checks`` are the ids of the claims that it decides, as ``--interp-floor`` takes
-    them (a suite that lists none decides nothing: it measures). ``by_name_only`` leaves it out unless
-    ``--interp-suites`` names it; ``needs_plugin`` is a pytest plugin without which it cannot run.
+    them (a suite that lists none decides nothing: it measures), and ``floors`` the range of a floor: at least the
+    first number, below the second. ``by_name_only`` leaves it out unless ``--interp-suites`` names it;
+    ``needs_plugin`` is a pytest plugin without which it cannot run.
     """
 
     name: str
     module: str
     checks: tuple[str, ...] = ()
+    floors: tuple[float, float] = (-inf, inf)
     by_name_only: bool = False
     needs_plugin: str | None = None
 
 
 SHIPPED = (
-    Suite("circuits", "interp_suites.test_circuits", checks=("circuits/induction",)),
-    Suite("lens", "interp_suites.test_lens", checks=("lens/crossover",)),
+    Suite("circuits", "interp_suites.test_circuits", checks=("circuits/induction",), floors=(0.0, 1.0)),
+    Suite("lens", "interp_suites.test_lens", checks=("lens/crossover",), floors=(0.0, 1.0)),
     Suite("timing", "interp_suites.test_timing", by_name_only=True, needs_plugin="benchmark"),
 )

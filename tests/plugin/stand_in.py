@@ -52,7 +52,7 @@ class ToyModel:
 
 
 def toy_load(id: str, **_: Any) -> ToyModel:
-    return ToyModel(id.rpartition("=")[2])
+    return ToyModel(importlib.import_module("interp_assert.models").parse_id(id).id)
 
 
 def toy_preflight(id: str, **_: Any) -> None:

@@ -192,6 +192,59 @@ class TestLoading:
         result.assert_outcomes(passed=4)
         assert noted("loads.txt") == ["main zoo:a", "main zoo:b"]
 
+    def test_a_model_is_freed_before_the_next_is_loaded_even_after_a_failure(
+        self, toy: pytest.Pytester, noted: Callable[[str], list[str]]
+    ) -> None:
+        toy.makeconftest(
+            """
+            import weakref, stand_in
+            from stand_in import *
+            from stand_in import ToyModel
+
+            opened = []
+            make = ToyModel.__init__
+
+            def watched(self, id):
+                make(self, id)
+                alive = [model.id for model in (reference() for reference in opened) if model is not None]
+                (stand_in.HERE / "alive.txt").open("a").write(f"{id} {alive}\\n")
+                self.itself = self  # as models do: only the garbage collector frees it
+                opened.append(weakref.ref(self))
+
+            ToyModel.__init__ = watched
+            """
+        )
+        toy.makepyfile(test_mine="def test_it(interp_model): assert not interp_model")
+        # pytester records the calls of all hooks, and with them the models: only a process of its own frees them.
+        result = toy.runpytest_subprocess("--interp-model=zoo:a,zoo:b,zoo:c", "test_mine.py")
+        result.assert_outcomes(failed=3)
+        assert noted("alive.txt") == ["zoo:a []", "zoo:b []", "zoo:c []"]
+
+
+class TestOutput:
+    def test_ids_cannot_control_the_terminal(self, toy: pytest.Pytester) -> None:
+        (toy.path / "a\x1b[31mb").mkdir()
+        result = toy.runpytest(
+            "--interp-model=./a\x1b[31mb", "--interp-suites=toy", "-v", "--junitxml=junit.xml", "--interp-json=out.json"
+        )
+        result.assert_outcomes(passed=2)
+        assert "\x1b" not in result.stdout.str()
+        result.stdout.fnmatch_lines(["interp: models ./a\\x1b?31mb *", "./a\\x1b?31mb * 2 pass *"])
+
+    def test_nothing_of_ours_warns(self, toy: pytest.Pytester, decisions: Decisions) -> None:
+        decisions(**{"zoo:alpha toy/claim": "INCONCLUSIVE"})
+        result = toy.runpytest(
+            "--interp-model=zoo:alpha", "--interp-suites=toy", "--interp-inconclusive=warn", "-W", "error"
+        )
+        assert result.ret == 0
+
+    def test_quiet_runs_and_runs_without_a_terminal_report(self, toy: pytest.Pytester) -> None:
+        model = ("--interp-model=zoo:alpha", "--interp-suites=toy", "--interp-json=out.json")
+        assert toy.runpytest(*model, "-qq").ret == 0
+        (toy.path / "out.json").unlink()
+        assert toy.runpytest(*model, "-p", "no:terminal").ret == 0
+        assert (toy.path / "out.json").exists()
+
 
 class TestProgress:
     def test_lines_come_after_silence_and_never_break_the_report(self, toy: pytest.Pytester) -> None:

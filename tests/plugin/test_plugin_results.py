@@ -21,7 +21,7 @@ def left_over(path: Path) -> list[str]:
 class TestWhatStandsInIt:
     @pytest.fixture
     def results(self, toy: pytest.Pytester, decisions: Decisions) -> Results:
-        decisions(**{"zoo:beta": "FAIL"})
+        decisions(tuned="FAIL")
         toy.makepyfile(test_mine="def test_error(interp_model): raise OSError('disk \\x1b[31m\\nfull')")
         result = toy.runpytest(*RUN, "test_mine.py", "--interp-seed=4", "--interp-floor=toy/claim=0.5")
         result.stdout.fnmatch_lines(["interp: results written to */out/results.json"])
@@ -43,8 +43,8 @@ class TestWhatStandsInIt:
         assert checks == [
             ("toy/claim", "zoo:alpha", "PASS", "interp::toy::test_claim[zoo:alpha]"),
             ("toy/other", "zoo:alpha", "PASS", "interp::toy::test_other[zoo:alpha]"),
-            ("toy/claim", "zoo:beta", "FAIL", "interp::toy::test_claim[tuned]"),
-            ("toy/other", "zoo:beta", "FAIL", "interp::toy::test_other[tuned]"),
+            ("toy/claim", "tuned", "FAIL", "interp::toy::test_claim[tuned]"),
+            ("toy/other", "tuned", "FAIL", "interp::toy::test_other[tuned]"),
         ]
         first = results.checks[0]
         assert (first["threshold"], first["interval"], first["n"]) == (0.5, [0.9, None], 512)
