@@ -5,12 +5,15 @@ from __future__ import annotations
 import time
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from .activation import activate
 from .plan import Plan
+
+if TYPE_CHECKING:
+    from interp_assert.records import Results
 
 __all__ = ["Gathering", "WakeOnReport"]
 
@@ -36,7 +39,8 @@ class Gathering:
         self.errors: list[dict[str, str]] = []
         self.outcomes = {"passed": 0, "failed": 0, "skipped": 0, "inconclusive": 0, "error": 0}
         self.decided = False
-        self.results: Any = None
+        self.results: Results | None = None
+        self.written = False
         self.notes: list[str] = []
 
     @pytest.hookimpl(tryfirst=True)
@@ -60,6 +64,10 @@ class Gathering:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int | pytest.ExitCode) -> None:
         if exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) or not any(self.outcomes.values()):
+            if self.plan.json is not None and not self.config.getoption("collectonly"):
+                self.notes.append(
+                    f"no results were written to {self.plan.json}: the run was broken off or ran no such test"
+                )
             return
         if not self.decided:
             self.notes.append(
@@ -69,7 +77,7 @@ class Gathering:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
         self.results = self._document(session)
         if self.plan.json is not None:
-            self._write(session, self.plan.json)
+            self._write(self.results, session, self.plan.json)
 
     def provenance(self) -> dict[str, Any]:
         """What decides the numbers of this run besides its models."""
@@ -84,7 +92,7 @@ class Gathering:
             "argv": [str(arg) for arg in self.config.invocation_params.args],
         }
 
-    def _document(self, session: pytest.Session) -> Any:
+    def _document(self, session: pytest.Session) -> Results:
         from interp_assert.records.results import Results
 
         run = {
@@ -105,11 +113,12 @@ class Gathering:
         checks = sorted(self.checks, key=lambda check: (order.get(check["model"], len(order)), check["nodeid"]))
         return Results(run=run, models=tuple(models), checks=tuple(checks))
 
-    def _write(self, session: pytest.Session, path: Path) -> None:
+    def _write(self, results: Results, session: pytest.Session, path: Path) -> None:
         from interp_assert.records.results import write_results
 
         try:
-            write_results(self.results, path)
+            write_results(results, path)
+            self.written = True
         except OSError as error:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
             self.notes.append(f"the results could not be written to {path}: {error.strerror or error}")

@@ -11,6 +11,8 @@ from .plan import Plan
 from .text import printable
 
 if TYPE_CHECKING:
+    from interp_assert.records import Results
+
     from .gathering import Gathering
 
 __all__ = ["TerminalReport"]
@@ -43,9 +45,14 @@ class TerminalReport:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        results = self.gathering.results
-        if results is None:
-            return
+        if self.gathering.results is not None:
+            self._report(terminalreporter, self.gathering.results)
+        for note in self.gathering.notes:
+            self._say(terminalreporter, note, red=True)
+        if self.gathering.written:
+            self._say(terminalreporter, f"results written to {self.plan.json}")
+
+    def _report(self, terminalreporter: Any, results: Results) -> None:
         from interp_assert.reports.table import not_passed, profile_table
 
         table = profile_table(results)
@@ -66,10 +73,6 @@ class TerminalReport:
         for model in results.models:
             if model["changed"]:
                 self._say(terminalreporter, f"the model changed during the run: {model['changed']}", red=True)
-        for note in self.gathering.notes:
-            self._say(terminalreporter, note, red=True)
-        if self.plan.json is not None and self.plan.json.exists():
-            terminalreporter.write_line(printable(f"interp: results written to {self.plan.json}"))
 
     @staticmethod
     def _say(terminalreporter: Any, text: str, **markup: bool) -> None:

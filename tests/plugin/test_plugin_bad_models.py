@@ -49,3 +49,12 @@ class TestModelsThatCannotBeOpened:
             result.stderr.fnmatch_lines([f"ERROR: {said}"])
             assert not result.outlines
         assert not (pytester.path / "out.json").exists()
+
+    def test_a_hub_that_cannot_be_reached(self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+        monkeypatch.setenv("HF_HOME", str(pytester.path / "hub"))
+        result = pytester.runpytest_subprocess("--interp-model=org/model@main", "--interp-json=out.json")
+        assert result.ret == pytest.ExitCode.USAGE_ERROR
+        assert len([line for line in result.errlines if line]) == 1
+        result.stderr.fnmatch_lines(["ERROR: org/model@main is not in the cache*http://127.0.0.1:9 cannot be reached*"])
+        assert not (pytester.path / "out.json").exists()

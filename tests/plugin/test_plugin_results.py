@@ -69,7 +69,10 @@ class TestWhenItIsNotWritten:
         toy.makeconftest(f"from stand_in import *\n{breaking}")
         # pytester passes an interruption of an inner run on to the outer one, unless they are two processes.
         run = toy.runpytest_subprocess if status is pytest.ExitCode.INTERRUPTED else toy.runpytest
-        assert run(*RUN).ret == status
+        result = run(*RUN)
+        assert result.ret == status
+        if status is pytest.ExitCode.INTERRUPTED:
+            result.stdout.fnmatch_lines(["interp: no results were written to */out/results.json: the run was broken*"])
         assert left_over(toy.path) == ["results.json"]
         assert (toy.path / "out" / "results.json").read_text() == "the last run's"
 

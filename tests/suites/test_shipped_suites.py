@@ -100,7 +100,7 @@ class TestARealModelThatDoesNotInduce:
 
 
 class TestAModelThatChangesWhileItIsMeasured:
-    def test_the_run_fails_and_names_the_file(self, real: pytest.Pytester) -> None:
+    def test_the_run_fails_and_names_the_file_also_from_a_worker(self, real: pytest.Pytester) -> None:
         shutil.copytree(WEIGHTS, real.path / "tuned")
         real.makeconftest(
             """
@@ -111,12 +111,22 @@ class TestAModelThatChangesWhileItIsMeasured:
                 config.write_text(config.read_text() + " ")
             """
         )
-        result = real.runpytest_subprocess("interp::circuits::test_induction[tuned]", "--interp-model=tuned=./tuned")
+        result = real.runpytest_subprocess(
+            "interp::circuits", "--interp-model=zoo:gpt_neox,tuned=./tuned", "-n2", "--interp-json=out.json"
+        )
         assert result.ret == pytest.ExitCode.TESTS_FAILED
-        result.assert_outcomes(passed=1, errors=1)
+        result.assert_outcomes(passed=2, errors=1)
         result.stdout.fnmatch_lines(
             ["tuned: config.json in * changed*", "interp: the model changed during the run: tuned: config.json in *"]
         )
+        results = read_results(real.path / "out.json")
+        assert [(model["id"], bool(model["changed"])) for model in results.models] == [
+            ("zoo:gpt_neox", False),
+            ("tuned", True),
+        ]
+        one, other = results.checks
+        assert (one["model"], other["model"]) == ("zoo:gpt_neox", "tuned")
+        assert one["controls"] == other["controls"]
 
 
 class TestTiming:
