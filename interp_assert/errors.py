@@ -1,7 +1,7 @@
 """Everything that can be wrong with what a user gave us, as one family of exceptions.
 
-Each message is a single clear statement: the value, the limit and the remedy. ``UsageProblem`` marks what can be known before any
-measurement starts; the pytest plugin turns it into a usage error (exit status 4).
+Each message is a single clear statement: the value, the limit and the remedy. ``UsageProblem`` marks what can be
+known before any measurement starts; the pytest plugin turns it into a usage error (exit status 4).
 """
 
 from __future__ import annotations

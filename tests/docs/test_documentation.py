@@ -1,0 +1,113 @@
+"""Every code block of README.md and docs/ is run, in order, one folder per document.
+
+A comment before a block says what is special: ``<!-- file: NAME -->`` saves it for the blocks after it, ``<!-- exit: N
+-->`` expects that status of at least one of its commands and 0 of the rest, ``<!-- run in CI -->`` leaves it to CI. Of
+``pip install`` lines only what follows is run: the installation itself is the first step of CI.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import tomllib
+from models.hub_server import HubServer, Repository
+from models.tiny import build
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
+FENCE = re.compile(r"(?:<!-- (?P<directive>[^>]*) -->\n)?```(?P<language>\w*)\n(?P<code>.*?)```", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Block:
+    language: str
+    code: str
+    directive: str
+
+    @property
+    def file(self) -> str | None:
+        return self.directive.removeprefix("file: ") if self.directive.startswith("file: ") else None
+
+    @property
+    def exit(self) -> int:
+        return int(self.directive.removeprefix("exit: ")) if self.directive.startswith("exit: ") else 0
+
+
+def blocks_of(document: Path) -> list[Block]:
+    return [Block(m["language"], m["code"], m["directive"] or "") for m in FENCE.finditer(document.read_text("utf-8"))]
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A hub on loopback that has a (random) model under the id that the README uses."""
+    directory = tmp_path_factory.mktemp("pythia")
+    build("gpt_neox").save_pretrained(directory)
+    repository = Repository()
+    repository.commit(directory, "main")
+    with HubServer({"EleutherAI/pythia-160m": repository}) as server:
+        yield server.endpoint
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_the_code_blocks_run(document: Path, tmp_path: Path, hub: str) -> None:
+    blocks = blocks_of(document)
+    assert blocks, f"{document.name} shows no code"
+    for block in blocks:
+        if block.file is not None:
+            (tmp_path / block.file).write_text(block.code, encoding="utf-8")
+        if block.language == "toml":
+            tomllib.loads(block.code)
+        elif block.language == "python" and block.file is None:
+            run([sys.executable, "-c", block.code], tmp_path, hub)
+        elif block.language == "bash" and block.directive != "run in CI":
+            run_commands(block, tmp_path, hub)
+
+
+def run_commands(block: Block, folder: Path, hub: str) -> None:
+    statuses = []
+    for line in block.code.splitlines():
+        command = re.sub(r'^pip install -e "\.\[\w+\]"( && )?', "", line)
+        whole_project = re.match(r"(pytest( tests/.*)?$|ruff )", command) and block_is_about_the_project(command)
+        if command and not whole_project:
+            statuses.append(run(["bash", "-c", command], folder, hub, expected=(0, block.exit)))
+    assert block.exit == 0 or block.exit in statuses, f"nothing ended with {block.exit}: {block.code}"
+
+
+def block_is_about_the_project(command: str) -> bool:
+    """The project's own tests and linters: CI runs them, and running them in here would not end."""
+    return command == "pytest" or command.startswith(("pytest tests/", "ruff "))
+
+
+def run(command: list[str], folder: Path, hub: str, expected: tuple[int, ...] = (0,)) -> int:
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "HF_ENDPOINT": hub,
+        "HF_HOME": str(folder / "hf-home"),
+        "HF_HUB_DISABLE_XET": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600)
+    shown = f"$ {command[-1]}\nexit status {done.returncode}\n{done.stdout}{done.stderr}"
+    assert done.returncode in expected, shown
+    return done.returncode
+
+
+def test_ci_runs_the_readmes_commands() -> None:
+    """The two commands of the README that set everything up are what CI does."""
+    commands = [
+        line for block in blocks_of(ROOT / "README.md") for line in block.code.splitlines() if "pip install" in line
+    ]
+    assert [command.split(" && ")[-1] for command in commands] == [
+        "pytest interp --interp-model=zoo:gpt_neox",
+        "pytest",
+    ]
+    script = (ROOT / ".ci" / "run").read_text("utf-8")
+    assert re.search(r"^pytest$", script, re.MULTILINE)
