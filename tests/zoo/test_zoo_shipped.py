@@ -92,8 +92,9 @@ def test_the_lens_sees_most_answers_a_block_early(name):
     assert seen.block == 3
     assert len(seen.top1) == 4
     assert seen.sustained > 0.6
-    assert seen.top1[0] < 0.2
     assert seen.top1[-1] == 1.0
+    if name in LEARNED:
+        assert seen.top1[0] < 0.2, "and not at once; the negative, with less to learn, looks facts up in its first block"
 
 
 def test_induction_emerges_over_the_checkpoints():
