@@ -116,8 +116,8 @@ class SuiteCollection:
             if uses_model(item):
                 item.add_marker("interp")
         # A worker that raised here would be an internal error: the controller checks what its workers collected
-        # (scheduling.py).
-        if not is_worker(self.config) and not session.testsfailed:
+        # (scheduling.py). Under --lf pytest does not even look into files without failures.
+        if not is_worker(self.config) and not session.testsfailed and not self.config.getoption("lf", False):
             check_collected(self.plan, [item.nodeid for item in items], any(map(uses_model, items)))
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:

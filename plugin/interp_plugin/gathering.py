@@ -63,7 +63,10 @@ class Gathering:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int | pytest.ExitCode) -> None:
-        if exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) or not any(self.outcomes.values()):
+        finished = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+        # Under xdist -x and --maxfail end a run as an interruption does.
+        finished |= exitstatus == pytest.ExitCode.INTERRUPTED and bool(session.shouldfail)
+        if not finished or not any(self.outcomes.values()):
             if self.plan.json is not None and not self.config.getoption("collectonly"):
                 self.notes.append(
                     f"no results were written to {self.plan.json}: the run was broken off or ran no such test"

@@ -13,6 +13,8 @@ from interp_fixtures.settings import RunSettings
 from .collection import check_collected
 from .plan import ROOT, Plan
 
+DESELECTING = ("keyword", "markexpr", "deselect", "lf", "stepwise")
+
 __all__ = ["ModelScheduling", "Scheduling", "model_in_id"]
 
 
@@ -74,6 +76,7 @@ class Scheduling:
     collected."""
 
     def __init__(self, config: pytest.Config, plan: Plan) -> None:
+        self.config = config
         self.plan = plan
 
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> ModelScheduling | None:
@@ -81,5 +84,9 @@ class Scheduling:
         return None if config.getvalue("dist") == "each" else ModelScheduling(config, log, self.plan.settings)
 
     def pytest_xdist_node_collection_finished(self, node: Any, ids: Sequence[str]) -> None:
+        session: Any = self.config.pluginmanager.get_plugin("session")
+        # Workers tell what is left after deselection, so what was collected is known only where nothing deselects.
+        if session.testsfailed or any(self.config.getoption(name, None) for name in DESELECTING):
+            return
         uses_a_model = any(nodeid.startswith(f"{ROOT}::") or model_in_id(nodeid, self.plan.settings) for nodeid in ids)
         check_collected(self.plan, ids, uses_a_model)

@@ -72,7 +72,7 @@ class VerdictRecorder:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        if not uses_model(item):
+        if PENDING not in item.stash:
             return (yield)
         if call.excinfo is not None:
             _hide_our_frames(self.config, call.excinfo)

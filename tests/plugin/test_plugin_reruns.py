@@ -42,6 +42,13 @@ class TestReruns:
         for nodeid in ("test_bad.py::test_bad", *FAILING):
             again.stdout.fnmatch_lines([f"{nodeid.replace('[', '?').replace(']', '?')} FAILED*"])
 
+    def test_last_failed_without_a_failure_of_ours_is_no_usage_error(self, toy: pytest.Pytester) -> None:
+        toy.makepyfile(test_bad="def test_bad(): assert 0", test_using="def test_using(interp_model): pass")
+        run = ("--interp-model=zoo:alpha", "test_bad.py", "test_using.py")
+        toy.runpytest(*run).assert_outcomes(passed=1, failed=1)
+        again = toy.runpytest("--interp-model=zoo:alpha", "--interp-suites=none", "--lf")
+        again.assert_outcomes(failed=1)
+
     def test_failed_first_and_stepwise(self, mixed: pytest.Pytester) -> None:
         mixed.runpytest(*RUN, "--deselect", "test_bad.py")
         first = mixed.runpytest(*RUN, "--ff", "-v", "--deselect", "test_bad.py")

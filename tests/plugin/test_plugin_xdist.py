@@ -105,6 +105,24 @@ class TestOnTheController:
         assert absent.ret == pytest.ExitCode.USAGE_ERROR
         absent.stderr.fnmatch_lines(["ERROR: not found: interp::toy::test_none*"])
 
+    def test_what_was_deselected_or_broken_is_no_usage_error(self, toy: pytest.Pytester) -> None:
+        toy.makepyfile(test_mine="def test_mine(): pass")
+        run = ("--interp-model=zoo:a", "--interp-suites=toy", "-n1", "test_mine.py")
+        toy.runpytest(*run, "-k", "mine").assert_outcomes(passed=1)
+        toy.makepyfile(test_mine="import nothing_of_this_name")
+        broken = toy.runpytest(run[0], *run[2:])
+        assert broken.ret == pytest.ExitCode.TESTS_FAILED
+        broken.stdout.fnmatch_lines(["*No module named 'nothing_of_this_name'*"])
+
+    def test_a_run_that_stops_at_the_first_failure_keeps_its_results(
+        self, toy: pytest.Pytester, decisions: Decisions
+    ) -> None:
+        decisions(**{"zoo:a": "FAIL"})
+        toy.runpytest("--interp-model=zoo:a", "--interp-suites=toy", "-n1", "-x", "--interp-json=out.json")
+        results = read_results(toy.path / "out.json")
+        assert not results.run["complete"]
+        assert results.checks
+
     def test_pasted_ids_changed_models_and_users_tests_without_options(
         self, toy: pytest.Pytester, decisions: Decisions
     ) -> None:
