@@ -28,10 +28,12 @@ def text_kl(model: Model, seed: int) -> dict[str, Any]:
         documents = sample_documents(model, TEXT_DOCUMENTS, TEXT_LENGTH, seed=seed)
     except CannotSample as problem:
         return {"kl_by_block": None, "kl_note": str(problem)}
-    tokens = sum(len(document) for document in documents)
+    tokens = sum(len(document) - 1 for document in documents)
+    if tokens == 0:
+        return {"kl_by_block": None, "kl_note": "every document that the model begins ends at once"}
     return {
         "kl_by_block": [float(value) for value in lens_kl(model, documents)],
-        "kl_note": f"{len(documents)} documents sampled from the model itself, {tokens} tokens, seed {seed}",
+        "kl_note": f"{len(documents)} documents sampled from the model itself, {tokens} sampled tokens, seed {seed}",
     }
 
 

@@ -18,7 +18,7 @@ from ..errors import NonFiniteMeasurement, UsageProblem
 from ..prompts import Fact, ResolvedFacts
 from ..stats import Cost
 from .passes import check_context, chunks, in_passes
-from .tokens import in_full, kl_to, log_probability, rank_of
+from .tokens import in_full, kl_to, rank_of
 
 if TYPE_CHECKING:
     import torch
@@ -168,8 +168,9 @@ def _read(model: Model, trace: Trace, sites: list[str], targets: torch.Tensor) -
         for stream in streams:
             logits = entry_logits(model, stream[part])
             ranks.append(torch.stack([rank_of(logits, wanted[:, 0]), rank_of(logits, wanted[:, 1])], -1))
-            log_p.append(log_probability(logits, wanted[:, 0]).double())
-            kl.append(kl_to(final, logits.log_softmax(-1)).double())
+            read = logits.log_softmax(-1)
+            log_p.append(read.gather(-1, wanted[:, :1])[:, 0].double())
+            kl.append(kl_to(final, read).double())
         pieces.append((torch.stack(ranks, 1).cpu(), torch.stack(log_p, 1).cpu(), torch.stack(kl, 1).cpu()))
     rank, log_p_all, kl_all = (torch.cat(part) for part in zip(*pieces, strict=True))
     return {"rank": rank, "p": log_p_all.exp(), "kl": kl_all}

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import UsageProblem
+from ..errors import NonFiniteMeasurement, UsageProblem
 from .pool import as_ids, token_pool
 
 if TYPE_CHECKING:
+    import torch
+
     from ..models import Model
 
 __all__ = ["CannotSample", "sample_documents"]
@@ -27,7 +29,8 @@ def sample_documents(model: Model, count: int, length: int, *, seed: int = 0) ->
     gives the same documents on the same machine; torch's global random state is left as it was. Models with recurrent
     state are run without a cache, since several of them step differently from how they read.
 
-    Raises CannotSample if the module cannot generate or has no ordinary ids, UsageProblem for count < 1 or length < 2.
+    Raises CannotSample if the module cannot generate or has no ordinary ids, UsageProblem for count < 1 or length < 2,
+    NonFiniteMeasurement if the model's probabilities are not finite.
     """
     import torch
     from transformers import GenerationConfig
@@ -60,11 +63,28 @@ def sample_documents(model: Model, count: int, length: int, *, seed: int = 0) ->
         rows = max(1, model.batch_tokens // length)
         for first in range(0, count, rows):
             prompt = torch.tensor(starts[first : first + rows], device=model.device)[:, None]
-            out = module.generate(prompt, attention_mask=torch.ones_like(prompt), generation_config=config)  # type: ignore[operator]
+            out = _generate(model, prompt, config)
             model.meter.forward_passes += out.shape[1] - 1
             model.meter.tokens += out.numel()
             documents += [_cut(row, set(ends)) for row in out.tolist()]
     return documents
+
+
+def _generate(model: Model, prompt: torch.Tensor, config: Any) -> torch.Tensor:
+    """(batch, length) ids, prompt included."""
+    import torch
+
+    try:
+        out: torch.Tensor = model.module.generate(  # type: ignore[operator]
+            prompt, attention_mask=torch.ones_like(prompt), generation_config=config
+        )
+    except RuntimeError as error:
+        if "probability tensor" not in str(error):
+            raise
+        raise NonFiniteMeasurement(
+            f"{model.id}: no text can be sampled, its probabilities are not finite; try --interp-dtype float32"
+        ) from error
+    return out
 
 
 def _starts(model: Model, count: int, seed: int) -> list[int]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from measures.small import gpt2
 from oracles import lens_lookup
 
@@ -91,6 +92,18 @@ def test_without_a_tokenizer_the_shipped_facts_are_not_applicable() -> None:
     with pytest.raises(NotApplicable, match="no tokenizer") as failure:
         assert_lens_crossover(gpt2())
     assert len(failure.value.verdict.details["kl_by_block"]) == 3
+
+
+def test_a_model_that_ends_every_document_at_once_has_no_text_to_read() -> None:
+    model = gpt2()
+    with torch.no_grad():
+        model.module.lm_head.weight.zero_()
+        model.module.transformer.ln_f.bias.fill_(1.0)
+        model.module.lm_head.weight[0] = 100.0
+    with pytest.raises(NotApplicable) as failure:
+        assert_lens_crossover(model)
+    assert failure.value.verdict.details["kl_by_block"] is None
+    assert "ends at once" in failure.value.verdict.details["kl_note"]
 
 
 def test_the_table_by_block_counts_what_has_crossed() -> None:

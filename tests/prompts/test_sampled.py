@@ -6,7 +6,7 @@ import pytest
 import torch
 from measures.small import gpt2, mamba
 
-from interp_assert.errors import UsageProblem
+from interp_assert.errors import NonFiniteMeasurement, UsageProblem
 from interp_assert.prompts import sample_documents
 
 
@@ -59,6 +59,15 @@ def test_recurrent_models_are_sampled_too_and_everything_is_metered() -> None:
 
 def test_the_context_bounds_the_length() -> None:
     assert max(map(len, sample_documents(gpt2(n_positions=8), 20, 30))) <= 8
+
+
+def test_probabilities_that_are_not_finite_are_a_clear_error() -> None:
+    model = gpt2()
+    model.anatomy  # noqa: B018 - proven while the weights are sound
+    with torch.no_grad():
+        model.module.transformer.ln_f.weight.fill_(float("nan"))
+    with pytest.raises(NonFiniteMeasurement, match="probabilities are not finite"):
+        sample_documents(model, 2, 5)
 
 
 @pytest.mark.parametrize(("count", "length"), [(0, 5), (3, 1)])
