@@ -4,6 +4,7 @@ the command line."""
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,6 +108,8 @@ def _known_suites(config: pytest.Config) -> dict[str, Suite]:
                     f"two suites have the name {suite.name!r}: {known[suite.name].module} and {suite.module}"
                 )
             known[suite.name] = suite
+            if suite.module not in sys.modules:
+                pytest.register_assert_rewrite(suite.module)
     return known
 
 

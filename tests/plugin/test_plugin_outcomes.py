@@ -71,6 +71,11 @@ class TestOutcomesOfSuites:
         assert result.ret == pytest.ExitCode.TESTS_FAILED
         result.stdout.fnmatch_lines(["interp: nothing was decided*"])
 
+    def test_plain_asserts_of_an_added_suite_say_what_they_compared(self, toy: pytest.Pytester) -> None:
+        toy.makepyfile(toy_gauge="def test_gauge(interp_model):\n    assert interp_model.id == 'zoo:' + 'beta'")
+        result = toy.runpytest("--interp-model=zoo:alpha", "--interp-suites=gauge")
+        result.stdout.fnmatch_lines(["E * assert 'zoo:alpha' == 'zoo:beta'"])
+
 
 class TestOutcomesOfUsersTests:
     def test_their_own_line_is_shown_and_ours_are_not(self, toy: pytest.Pytester) -> None:
