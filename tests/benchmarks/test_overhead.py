@@ -23,7 +23,7 @@ def small() -> Model:
 
 
 def state(benchmark: Any, facts: dict[str, Any]) -> None:
-    benchmark.extra_info.update(facts, threads=torch.get_num_threads(), device="cpu", dtype="float32")
+    benchmark.extra_info.update(facts, threads=1, device="cpu", dtype="float32")
 
 
 def test_reading_all_residuals(benchmark: Any, small: Model) -> None:
@@ -47,7 +47,7 @@ def test_reading_all_residuals(benchmark: Any, small: Model) -> None:
 
 def test_the_induction_measurement(benchmark: Any, small: Model) -> None:
     """At most 1.3 times its bare forward passes: the same rows, in the same batches, with all their logits."""
-    clusters = RepeatedTokenStream(token_pool(small), n=20, seed=0).take(0, 12)
+    clusters = RepeatedTokenStream(token_pool(small), n=20, seed=0).take(0, 8)
     rows = [row for cluster in clusters for row in (cluster.repeated, cluster.shuffled, cluster.unrepeated)]
     module = small.module
 
