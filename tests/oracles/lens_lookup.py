@@ -53,7 +53,7 @@ def build(decides: Sequence[int], *, n_blocks: int = 4, dtype: torch.dtype = tor
             # after the norm the hot channel stands far above all others: a threshold at 1 lets only it through
             block.mlp.c_fc.weight[entity, torch.arange(n)] = 1.0
             block.mlp.c_fc.bias.fill_(-1.0)
-            amount = torch.tensor([2.0 if number == d else 0.01 for d in decides])
+            amount = torch.tensor([2.0 if number == d else 0.01 for d in decides], dtype=dtype)
             block.mlp.c_proj.weight[torch.arange(n), answer] = amount
         body.ln_f.weight.fill_(1.0)
         model.lm_head.weight[:, vocab : 2 * vocab] = torch.eye(vocab)
