@@ -48,8 +48,9 @@ class Block:
 class Anatomy:
     """What was found in a model and what was proven about it.
 
-    ``routes`` maps every available site to the place where it is read and written; ``missing`` maps site patterns to
-    the reason why the model, or our knowledge of it, lacks them.
+    ``streams`` counts the residual streams that run side by side; with more than one, residuals are (batch, pos,
+    stream, d_model). ``routes`` maps every available site to the place where it is read and written; ``missing`` maps
+    site patterns to the reason why the model, or our knowledge of it, lacks them.
     """
 
     architecture: str
@@ -61,6 +62,9 @@ class Anatomy:
     missing: dict[str, str]
     readout: Readout | None
     logits_at: Location
+    exit: Tap
+    streams: int
+    stream_dtype: torch.dtype
     replays: tuple[list[tuple[str, object]] | None, ...]
     root: torch.nn.Module
     proofs: list[Proof] = field(default_factory=list)
@@ -86,22 +90,24 @@ class Anatomy:
 
     def unembed(self, resid: torch.Tensor) -> torch.Tensor:
         """Logits (..., vocab) of residuals (..., d_model): the final norm once, the unembedding, scaling and
-        soft-capping.
+        soft-capping. A model with several residual streams takes (..., stream, d_model).
         """
         if self.readout is None:
+            reason = self.missing.get("unembed", "not found")
+            raise UnprovenAnatomy(f"The readout of this {self.architecture} is not known: {reason}")
+        tail = (self.d_model,) if self.streams == 1 else (self.streams, self.d_model)
+        if tuple(resid.shape[-len(tail) :]) != tail:
+            want = "(..., d_model)" if self.streams == 1 else "(..., stream, d_model)"
             raise UnprovenAnatomy(
-                f"The readout of this {self.architecture} is not known: {self.missing.get('unembed', 'not found')}"
-            )
-        if resid.shape[-1] != self.d_model:
-            raise UnprovenAnatomy(
-                f"Residuals have {self.d_model} features here; the tensor to unembed has shape {tuple(resid.shape)}."
+                f"Residuals are {want} = (..., {', '.join(map(str, tail))}), not {tuple(resid.shape)}."
             )
         like = next(self.root.parameters())
-        flat = resid.reshape(1, -1, self.d_model) if resid.ndim != 3 else resid
-        dtype = resid.dtype if resid.dtype == torch.float32 and like.dtype == torch.float32 else like.dtype
+        leading = resid.shape[: -len(tail)]
+        flat = resid.reshape(1, -1, *tail) if len(leading) != 2 else resid
         with torch.no_grad():
-            logits = replay(self.root, self.readout, flat.to(device=like.device, dtype=dtype))
-        return logits.reshape(*resid.shape[:-1], logits.shape[-1])
+            laid_out = self.exit.lay_out(flat.to(device=like.device, dtype=self.stream_dtype), tuple(flat.shape))
+            logits = replay(self.root, self.readout, laid_out)
+        return logits.reshape(*leading, logits.shape[-1])
 
     def prove_on_use(self, parts: set[str], model: Model) -> None:
         """Prove the kinds of sites that were not proven yet, once; what fails is removed and named in ``missing``."""
@@ -195,9 +201,19 @@ def _assemble(model: Model, recording: Recording, stages: Sequence[Stage], ids: 
         missing=missing,
         readout=None if isinstance(readout, str) else readout,
         logits_at=logits_at,
+        exit=located_tap(recording, stages[-1].call, "output", stages[-1].exit),
+        streams=_streams(recording.shapes[stages[-1].after], recording.rows),
+        stream_dtype=recording.dtypes[stages[-1].after],
         replays=tuple(inside.replay for inside in parts),
         root=model.module,
     )
+
+
+def _streams(shape: tuple[int, ...], rows: tuple[int, int]) -> int:
+    """How many residual streams run side by side: the axis beside batch, positions and features, if there is one."""
+    if len(shape) != 4:
+        return 1
+    return shape[0] if shape[1:3] == rows else shape[2]
 
 
 def _block_routes(recording: Recording, index: int, stage: Stage, inside: BlockParts) -> dict[str, Route]:

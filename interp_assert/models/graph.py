@@ -43,7 +43,7 @@ class Op:
 
 @dataclass
 class Call:
-    """One execution of one module."""
+    """One execution of one module; ``args`` and ``kwargs`` are its arguments with tensors replaced by ``Ref``."""
 
     index: int
     path: str
@@ -54,6 +54,8 @@ class Call:
     end_op: int = -1
     inputs: dict[Location, int] = field(default_factory=dict)
     outputs: dict[Location, int] = field(default_factory=dict)
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -148,17 +150,7 @@ class _Recorder(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         inputs: list[int] = []
-
-        def refer(item: Any) -> Any:
-            if isinstance(item, torch.Tensor):
-                inputs.append(self.name(item))
-                return Ref(inputs[-1])
-            if isinstance(item, tuple | list):
-                return type(item)(refer(part) for part in item)
-            return item
-
-        kept_args = tuple(refer(item) for item in args)
-        kept_kwargs = {key: refer(item) for key, item in kwargs.items()}
+        kept_args, kept_kwargs = self.refer(args, inputs), self.refer(kwargs, inputs)
         out = func(*args, **kwargs)
         name = str(func)
         produced = [tensor for _, tensor in tensors_in(out)]
@@ -181,6 +173,15 @@ class _Recorder(TorchDispatchMode):
             self.recording.producer[value] = op
         return out
 
+    def refer(self, tree: Any, met: list[int]) -> Any:
+        """Arguments with each tensor replaced by the value it holds; the values are also appended to ``met``."""
+        if isinstance(tree, torch.Tensor):
+            met.append(self.name(tree))
+            return Ref(met[-1])
+        if type(tree) in (tuple, list):
+            return type(tree)(self.refer(part, met) for part in tree)
+        return {key: self.refer(part, met) for key, part in tree.items()} if type(tree) is dict else tree
+
     def _same_content(self, name: str, value: int, tensor: torch.Tensor) -> bool:
         if name not in _ALIASES and name not in _VIEWS:
             return False
@@ -200,6 +201,7 @@ class _Recorder(TorchDispatchMode):
         call.inputs = {
             at: self.name(tensor) for tree in (args, kwargs) for at, tensor in tensors_in(tree) if tensor.numel()
         }
+        call.args, call.kwargs = self.refer(args, []), self.refer(kwargs, [])
         self.recording.calls.append(call)
         self.stack.append(call.index)
 

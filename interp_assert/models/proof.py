@@ -179,10 +179,12 @@ def _prove_readout(
 ) -> list[Proof]:
     if anatomy.readout is None:
         return []
-    last = values[f"blocks.{anatomy.n_blocks - 1}.resid_post"]
-    return [
-        Proof("unembedding the last residual gives the logits", None, _distance(anatomy.unembed(last), logits), limit)
-    ]
+    identity = "unembedding the last residual gives the logits"
+    try:
+        unembedded = anatomy.unembed(values[f"blocks.{anatomy.n_blocks - 1}.resid_post"])
+    except RuntimeError as error:  # torch's way to say that recorded shapes do not fit other residuals
+        return [Proof(f"{identity} ({str(error).splitlines()[0]})", None, float("inf"), limit)]
+    return [Proof(identity, None, _distance(unembedded, logits), limit)]
 
 
 def _prove_writes(anatomy: Anatomy, model: Model, ids: torch.Tensor, before: torch.Tensor, part: str) -> list[Proof]:

@@ -10,15 +10,15 @@ import torch
 from .graph import Call, Location, Recording
 from .residual import ONE, Factor
 
-Layout = Literal["batch first", "position first", "rows"]
+Layout = Literal["batch first", "position first", "streams first", "rows"]
 
 
 @dataclass(frozen=True)
 class Tap:
     """A tensor at a module boundary: the site's value is ``factor * tensor``, laid out (batch, pos, ...).
 
-    ``layout`` is how the module itself sees it: position first, or all rows of the batch as one axis. ``nth`` picks
-    one call of a module that runs several times in a forward pass.
+    ``layout`` is how the module itself sees it: position first, several residual streams first, or all rows of the
+    batch as one axis. ``nth`` picks one call of a module that runs several times in a forward pass.
     """
 
     path: str
@@ -34,6 +34,8 @@ class Tap:
             tensor = tensor.reshape(*rows, *tensor.shape[1:])
         elif self.layout == "position first":
             tensor = tensor.transpose(0, 1)
+        elif self.layout == "streams first":
+            tensor = tensor.permute(1, 2, 0, 3)
         return tensor if self.factor.is_one else tensor * self.factor.resolve(root)
 
     def from_site(
@@ -42,12 +44,15 @@ class Tap:
         """The tensor to put in the model for an edited site value. An edit that changes nothing gives back its bits."""
         if not self.factor.is_one:
             change = (edited - site) / self.factor.resolve(root)
-            return tensor + self._laid_out(change, tensor)
-        return self._laid_out(edited, tensor)
+            return tensor + self.lay_out(change, tuple(tensor.shape))
+        return self.lay_out(edited, tuple(tensor.shape))
 
-    def _laid_out(self, site: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
+    def lay_out(self, site: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+        """A site's value as the module sees it; ``shape`` is the module's own."""
         if self.layout == "rows":
-            return site.reshape(tensor.shape)
+            return site.reshape(shape)
+        if self.layout == "streams first":
+            return site.permute(2, 0, 1, 3)
         return site.transpose(0, 1) if self.layout == "position first" else site
 
 
@@ -124,6 +129,8 @@ def _tap(
         layout = "rows"
     elif len(shape) == 3 and shape[:2] == recording.rows[::-1]:
         layout = "position first"
+    elif len(shape) == 4 and shape[1:3] == recording.rows:
+        layout = "streams first"
     return Tap(call.path, side, where, factor or ONE, nth_call(recording, call), layout)
 
 
