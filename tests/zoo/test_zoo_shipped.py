@@ -94,7 +94,7 @@ def test_the_lens_sees_most_answers_a_block_early(name):
     assert seen.sustained > 0.6
     assert seen.top1[-1] == 1.0
     if name in LEARNED:
-        assert seen.top1[0] < 0.2, "and not at once; the negative, with less to learn, looks facts up in its first block"
+        assert seen.top1[0] < 0.5, "and not at once; the negative, with less to learn, looks facts up in its first block"
 
 
 def test_induction_emerges_over_the_checkpoints():
