@@ -7,10 +7,7 @@ copy too.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING
-
-from ..errors import SiteNotAvailable
 
 if TYPE_CHECKING:
     import torch
@@ -23,13 +20,9 @@ __all__ = ["pattern_blocks", "pattern_elements", "prefix_scores"]
 
 def pattern_blocks(model: Model) -> list[int]:
     """The blocks whose attention pattern can be read, and was proven to be one; empty for a model without attention."""
-    anatomy = model.anatomy
-    if anatomy.has("blocks.*.attn.pattern"):
-        with suppress(
-            SiteNotAvailable
-        ):  # a pattern that fails its proof is no longer listed, which is what we ask next
-            anatomy.prove_on_use({"attn.pattern"}, model)
-    return [i for i in range(anatomy.n_blocks) if anatomy.has(f"blocks.{i}.attn.pattern")]
+    if not model.has("blocks.*.attn.pattern"):
+        return []
+    return [i for i in range(model.anatomy.n_blocks) if model.anatomy.has(f"blocks.{i}.attn.pattern")]
 
 
 def pattern_elements(model: Model, blocks: list[int], length: int, queries: int) -> int:

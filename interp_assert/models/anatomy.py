@@ -1,34 +1,37 @@
-"""The anatomy of a model: its blocks, what they add, its final norm and readout, discovered in one forward pass and
-then proven.
-"""
+"""The anatomy of a model: its blocks, what they add, its final norm and readout, and what was proven of them."""
 
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 import torch
 
 from ..errors import UnprovenAnatomy
-from . import calling, proof
-from .blocks import Stage, find_stages
-from .components import BlockParts, dissect
-from .flow import Flow
-from .graph import Location, Recording, record
-from .proof import Proof
-from .readout import Readout, find_readout, replay
-from .sites import block_of, expand, part_of, summarise
-from .taps import Route, Tap, located_tap, output_tap
+from .graph import Location
+from .readout import Readout, replay
+from .sites import expand, summarise
+from .taps import Route, Tap
 
-if TYPE_CHECKING:
-    from .model import Model
 
-DISCOVERY_LENGTH = 11
-"""Positions of the recorded pass: a prime that no other axis of a model has, so that an axis of positions is known by
-its size.
-"""
+@dataclass(frozen=True)
+class Proof:
+    """One identity at one block (None: of the whole model): its relative error, the limit, and whether it holds."""
+
+    identity: str
+    block: int | None
+    error: float
+    limit: float
+
+    @property
+    def holds(self) -> bool:
+        return self.error <= self.limit  # NaN compares false
+
+    def describe(self) -> str:
+        where = "" if self.block is None else f" at block {self.block}"
+        sign = "<=" if self.holds else ">"
+        return f"{self.identity}{where}: relative error {self.error:.2g} {sign} {self.limit:.2g}"
 
 
 @dataclass(frozen=True)
@@ -109,22 +112,9 @@ class Anatomy:
             logits = replay(self.root, self.readout, laid_out)
         return logits.reshape(*leading, logits.shape[-1])
 
-    def prove_on_use(self, parts: set[str], model: Model) -> None:
-        """Prove the kinds of sites that were not proven yet, once; what fails is removed and named in ``missing``."""
-        todo = sorted(parts - self.proven)
-        for part in todo:
-            self.proven.add(part)
-            failed = proof.prove_part(self, model, part)
-            if failed:
-                sites = [site for site in self.routes if part_of(site) == part]
-                for site in sites:
-                    del self.routes[site]
-                self.missing[part if block_of(sites[0]) is None else f"blocks.*.{part}"] = failed
-                self.resolve([sites[0]])  # raises, with the reason
-
-    def rebind(self, model: Model) -> Anatomy:
+    def rebind(self, root: torch.nn.Module) -> Anatomy:
         """The same anatomy over another module of the same architecture (a random-weights twin)."""
-        return replace(self, root=model.module, proofs=list(self.proofs), proven=set(self.proven))
+        return replace(self, root=root, proofs=list(self.proofs), proven=set(self.proven))
 
     def report(self) -> str:
         """What was found, what was proven with which error, and what is missing and why."""
@@ -139,112 +129,18 @@ class Anatomy:
             "readout       " + (self.readout.describe() if self.readout is not None else "not known"),
             f"sites         {summarise(self.sites)}",
             "proven",
-            *(f"  {item.describe()}" for item in proof.summary(self.proofs)),
+            *(f"  {item.describe()}" for item in worst_of(self.proofs)),
         ]
         if self.missing:
             lines += ["missing", *(f"  {site}: {reason}" for site, reason in self.missing.items())]
         return "\n".join(lines)
 
 
-def discover(model: Model) -> Anatomy:
-    """Find the anatomy of a model by one recorded forward pass, and prove it by three plain ones.
-
-    Raises UnprovenAnatomy where no stack of blocks can be found at all. Anything less is reported in
-    ``Anatomy.missing``.
-    """
-    length = DISCOVERY_LENGTH if model.max_positions is None else min(DISCOVERY_LENGTH, model.max_positions)
-    ids = proof.random_ids(model, rows=2, length=length)
-    recording = record(model.module, lambda: calling.forward(model.module, ids), tuple(ids.shape))  # type: ignore[arg-type]
-    found = find_stages(recording)
-    if found is None:
-        raise UnprovenAnatomy(
-            f"{model.id}: no stack of blocks was found in this {model.architecture}: no ModuleList "
-            "of which two members ran and through which one stream of vectors goes."
-        )
-    anatomy = _assemble(model, recording, found[1], ids)
-    proof.prove_at_load(anatomy, model)
-    return anatomy
-
-
-def _assemble(model: Model, recording: Recording, stages: Sequence[Stage], ids: torch.Tensor) -> Anatomy:
-    flow = Flow(recording, model.module)
-    routes: dict[str, Route] = {}
-    missing: dict[str, str] = {}
-    parts = [dissect(flow, stage) for stage in stages]
-    embedding = _embedding(recording, ids)
-    if embedding is not None:
-        routes["embed"] = Route.at(embedding)
-    else:
-        missing["embed"] = "no embedding module takes the token ids"
-    for index, (stage, inside) in enumerate(zip(stages, parts, strict=True)):
-        routes.update(_block_routes(recording, index, stage, inside))
-    _collect_missing(parts, missing)
-    logits_at = calling.logits_location(recording.result, *ids.shape)
-    readout = find_readout(flow, stages[-1].call, stages[-1].after, recording.calls[0].outputs[logits_at])
-    if isinstance(readout, str):
-        missing["unembed"] = readout
-        missing["final_norm"] = readout
-    elif readout.final_norm is None:
-        missing["final_norm"] = "there is no norm between the last block and the logits"
-    else:
-        routes["final_norm"] = Route.at(readout.final_norm)
-    return Anatomy(
-        architecture=model.architecture,
-        n_blocks=len(stages),
-        d_model=recording.shapes[stages[-1].after][-1],
-        vocab_size=model.vocab_size,
-        blocks=tuple(
-            Block(index, stage.call.path, inside.kinds, inside.parallel, inside.n_heads)
-            for index, (stage, inside) in enumerate(zip(stages, parts, strict=True))
-        ),
-        routes=routes,
-        missing=missing,
-        readout=None if isinstance(readout, str) else readout,
-        logits_at=logits_at,
-        exit=located_tap(recording, stages[-1].call, "output", stages[-1].exit),
-        streams=_streams(recording.shapes[stages[-1].after], recording.rows),
-        stream_dtype=recording.dtypes[stages[-1].after],
-        replays=tuple(inside.replay for inside in parts),
-        root=model.module,
-    )
-
-
-def _streams(shape: tuple[int, ...], rows: tuple[int, int]) -> int:
-    """How many residual streams run side by side: the axis beside batch, positions and features, if there is one."""
-    if len(shape) != 4:
-        return 1
-    return shape[0] if shape[1:3] == rows else shape[2]
-
-
-def _block_routes(recording: Recording, index: int, stage: Stage, inside: BlockParts) -> dict[str, Route]:
-    entry = located_tap(recording, stage.call, "input", stage.entry)
-    exit_ = located_tap(recording, stage.call, "output", stage.exit)
-    named = {"resid_pre": Route.at(entry), **inside.routes, "resid_post": Route.at(exit_)}
-    order = ["resid_pre", "attn.pattern"]
-    order += [f"{kind}.{out}" for kind in ("attn", "ssm", "mixer") for out in ("out_raw", "out")]
-    order += ["resid_mid", "mlp.neurons", "mlp.out_raw", "mlp.out", "resid_post"]
-    return {f"blocks.{index}.{part}": named[part] for part in order if part in named}
-
-
-def _collect_missing(parts: Sequence[BlockParts], missing: dict[str, str]) -> None:
-    """Reasons that hold for every block are stated once."""
-    for part in dict.fromkeys(site for inside in parts for site in inside.missing):
-        reasons = [inside.missing.get(part) for inside in parts]
-        if len(set(reasons)) == 1 and reasons[0] is not None:
-            missing[f"blocks.*.{part}"] = reasons[0]
-        else:
-            for index, reason in enumerate(reasons):
-                if reason is not None:
-                    missing[f"blocks.{index}.{part}"] = reason
-
-
-def _embedding(recording: Recording, ids: torch.Tensor) -> Tap | None:
-    """The first innermost module that turns the token ids into vectors."""
-    first = recording.calls[0].inputs
-    tokens = next((value for value in first.values() if recording.shapes[value] == tuple(ids.shape)), None)
-    for call in recording.calls:
-        if tokens in call.inputs.values() and not any(True for _ in call.module.children()):
-            for value in call.outputs.values():
-                if recording.dtypes[value].is_floating_point and recording.shapes[value][:2] == tuple(ids.shape):
-                    return output_tap(recording, call, value)
-    return None
+def worst_of(proofs: Iterable[Proof]) -> list[Proof]:
+    """For each identity its worst case."""
+    worst: dict[str, Proof] = {}
+    for proof in proofs:
+        held = worst.get(proof.identity)
+        if held is None or not proof.holds or (held.holds and proof.error > held.error):
+            worst[proof.identity] = proof
+    return list(worst.values())

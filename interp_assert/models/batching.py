@@ -11,7 +11,7 @@ from ..errors import EmptyBatch, OutOfMemory
 if TYPE_CHECKING:
     import torch
 
-    from .model import Model
+    from .opened import OpenModel
 
 __all__ = ["BatchHalved", "batches", "for_batches", "out_of_memory"]
 
@@ -23,7 +23,7 @@ class BatchHalved(UserWarning):
     """A batch did not fit in memory; the work goes on with half as many rows per forward pass."""
 
 
-def batches(model: Model, rows: Sequence[Sequence[int]]) -> Iterator[tuple[list[int], torch.Tensor]]:
+def batches(model: OpenModel, rows: Sequence[Sequence[int]]) -> Iterator[tuple[list[int], torch.Tensor]]:
     """(indices into ``rows``, ids (batch, pos) on the model's device), grouped by equal length, within
     ``model.batch_tokens``.
 
@@ -36,7 +36,7 @@ def batches(model: Model, rows: Sequence[Sequence[int]]) -> Iterator[tuple[list[
             yield indices, _tensor(model, rows, indices)
 
 
-def for_batches(model: Model, rows: Sequence[Sequence[int]], run: Callable[[torch.Tensor], Any]) -> list[Any]:
+def for_batches(model: OpenModel, rows: Sequence[Sequence[int]], run: Callable[[torch.Tensor], Any]) -> list[Any]:
     """Call ``run(ids)`` with ids (batch, pos) over all rows; one result for each row, in the order of the rows.
 
     ``run`` returns something with one entry for each row of its batch (a tensor, an array, a list), a tuple or dict of
@@ -87,7 +87,7 @@ def out_of_memory(error: BaseException) -> bool:
 
 
 def _attempt(
-    model: Model, rows: Sequence[Sequence[int]], indices: list[int], run: Callable[[torch.Tensor], Any]
+    model: OpenModel, rows: Sequence[Sequence[int]], indices: list[int], run: Callable[[torch.Tensor], Any]
 ) -> tuple[Any, str | None]:
     """(result, None), or (None, the reason) when memory ran out. Returned, not raised on, so that the failed call's
     frames, and the
@@ -130,7 +130,7 @@ def _by_length(rows: Sequence[Sequence[int]]) -> dict[int, list[int]]:
     return dict(sorted(groups.items()))
 
 
-def _tensor(model: Model, rows: Sequence[Sequence[int]], indices: list[int]) -> torch.Tensor:
+def _tensor(model: OpenModel, rows: Sequence[Sequence[int]], indices: list[int]) -> torch.Tensor:
     import torch
 
     return torch.tensor(
@@ -138,7 +138,7 @@ def _tensor(model: Model, rows: Sequence[Sequence[int]], indices: list[int]) -> 
     )
 
 
-def _release(model: Model) -> None:
+def _release(model: OpenModel) -> None:
     import gc
 
     import torch

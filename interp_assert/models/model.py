@@ -186,7 +186,7 @@ class Model:
         if self._take_back is not None:
             self._take_back()
         if self._anatomy is None:
-            from .anatomy import discover
+            from .discovery import discover
 
             self._anatomy = discover(self)
         return self._anatomy
@@ -204,6 +204,12 @@ class Model:
         from .trace import run_trace
 
         return run_trace(self, ids, read, write, positions=positions, logits=logits)
+
+    def has(self, site: str) -> bool:
+        """Whether a site (``blocks.*.attn.pattern``: any of them) is there and proven; proves it if that is due."""
+        from .trace import has_site
+
+        return has_site(self, site)
 
     def unembed(self, resid: torch.Tensor) -> torch.Tensor:
         """Logits (..., vocab) of residuals (..., d_model): final norm, unembedding, scaling and soft-capping."""

@@ -6,47 +6,27 @@ must not move.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from math import sqrt
 
 import torch
 
 from . import calling
+from .anatomy import Anatomy, Proof
 from .edits import Edit
+from .opened import OpenModel
 from .residual import Factor
+from .running import trace_module
 from .sites import block_of, part_of
 from .taps import take
-
-if TYPE_CHECKING:
-    from .anatomy import Anatomy
-    from .model import Model
 
 PROOF_LENGTH = 8
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-5, torch.bfloat16: 2e-2, torch.float16: 4e-3}
 """Largest relative error at which an identity counts as holding, by dtype; rounding, not slack."""
 
 
-@dataclass(frozen=True)
-class Proof:
-    """One identity at one block (None: of the whole model): its relative error, the limit, and whether it holds."""
-
-    identity: str
-    block: int | None
-    error: float
-    limit: float
-
-    @property
-    def holds(self) -> bool:
-        return self.error <= self.limit  # NaN compares false
-
-    def describe(self) -> str:
-        where = "" if self.block is None else f" at block {self.block}"
-        sign = "<=" if self.holds else ">"
-        return f"{self.identity}{where}: relative error {self.error:.2g} {sign} {self.limit:.2g}"
-
-
-def random_ids(model: Model, *, rows: int, length: int) -> torch.Tensor:
+def random_ids(model: OpenModel, *, rows: int, length: int) -> torch.Tensor:
     """Seeded token ids from the middle of the vocabulary, where special tokens are rare; all rows alike but drawn
     once.
     """
@@ -56,11 +36,11 @@ def random_ids(model: Model, *, rows: int, length: int) -> torch.Tensor:
     return row.repeat(rows, 1).to(model.device)
 
 
-def tolerance(model: Model) -> float:
+def tolerance(model: OpenModel) -> float:
     return TOLERANCE.get(model.dtype, 2e-2)
 
 
-def prove_at_load(anatomy: Anatomy, model: Model) -> None:
+def prove_at_load(anatomy: Anatomy, model: OpenModel) -> None:
     """Residuals, addends and readout on every block; what fails leaves ``routes`` and is named in ``missing``."""
     length = PROOF_LENGTH if model.max_positions is None else min(PROOF_LENGTH, model.max_positions)
     ids = random_ids(model, rows=anatomy.n_blocks + 1, length=length)
@@ -85,7 +65,23 @@ def prove_at_load(anatomy: Anatomy, model: Model) -> None:
             _withdraw(anatomy, proof)
 
 
-def prove_part(anatomy: Anatomy, model: Model, part: str) -> str | None:
+def prove_on_use(anatomy: Anatomy, model: OpenModel, parts: set[str]) -> None:
+    """Prove the kinds of sites that were not proven yet, once; what fails is withdrawn.
+
+    Raises SiteNotAvailable, with the reason, for a kind that fails.
+    """
+    for part in sorted(parts - anatomy.proven):
+        anatomy.proven.add(part)
+        failed = prove_part(anatomy, model, part)
+        if failed:
+            sites = [site for site in anatomy.routes if part_of(site) == part]
+            for site in sites:
+                del anatomy.routes[site]
+            anatomy.missing[part if block_of(sites[0]) is None else f"blocks.*.{part}"] = failed
+            anatomy.resolve(sites[0])  # raises SiteNotAvailable, with the reason
+
+
+def prove_part(anatomy: Anatomy, model: OpenModel, part: str) -> str | None:
     """Prove one kind of site on first use; the reason why it fails, or None."""
     length = PROOF_LENGTH if model.max_positions is None else min(PROOF_LENGTH, model.max_positions)
     sites = [site for site in anatomy.routes if part_of(site) == part]
@@ -101,26 +97,14 @@ def prove_part(anatomy: Anatomy, model: Model, part: str) -> str | None:
     return None if failed is None else failed.describe()
 
 
-def summary(proofs: Iterable[Proof]) -> list[Proof]:
-    """For each identity its worst case."""
-    worst: dict[str, Proof] = {}
-    for proof in proofs:
-        held = worst.get(proof.identity)
-        if held is None or not proof.holds or (held.holds and proof.error > held.error):
-            worst[proof.identity] = proof
-    return list(worst.values())
-
-
 def _pass(
     anatomy: Anatomy,
-    model: Model,
+    model: OpenModel,
     ids: torch.Tensor,
     *,
     read: Iterable[str] = (),
     write: dict[str, list[Edit]] | None = None,
 ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-    from .trace import trace_module  # the tracer knows the anatomy only by its type
-
     values, logits = trace_module(model.module, anatomy, ids, list(read), write or {}, None, logits=True)
     assert logits is not None
     return values, logits
@@ -187,7 +171,9 @@ def _prove_readout(
     return [Proof(identity, None, _distance(unembedded, logits), limit)]
 
 
-def _prove_writes(anatomy: Anatomy, model: Model, ids: torch.Tensor, before: torch.Tensor, part: str) -> list[Proof]:
+def _prove_writes(
+    anatomy: Anatomy, model: OpenModel, ids: torch.Tensor, before: torch.Tensor, part: str
+) -> list[Proof]:
     """Write row 0 back unchanged, overwrite the site of block i in row i + 1."""
     sites = [site for site in anatomy.routes if part_of(site) == part]
 
@@ -212,24 +198,28 @@ def _prove_writes(anatomy: Anatomy, model: Model, ids: torch.Tensor, before: tor
     identity = f"overwriting {part} changes the logits"
     if not all(moved.values()):
         # These weights may ignore the site (a zeroed output matrix). Fresh weights tell that from a dead hook.
-        identity += " (where these weights ignore it: those of a freshly initialised twin)"
-        moved = {site: moved[site] or again for site, again in _moved_in_twin(anatomy, model, ids, edits).items()}
+        identity += " (where these weights ignore it: of a copy with fresh ones)"
+        moved = {site: moved[site] or again for site, again in _moved_when_fresh(anatomy, model, ids, edits).items()}
     # Recorded as an error of 0 or 1: the identity is that something moves, whatever its size.
     proofs += [Proof(identity, block_of(site), 0.0 if moved[site] else 1.0, 0.0) for site in sites]
     return proofs
 
 
-def _moved_in_twin(anatomy: Anatomy, model: Model, ids: torch.Tensor, edits: dict[str, list[Edit]]) -> dict[str, bool]:
-    from .trace import trace_module
-    from .twins import twins
-
-    for twin in twins(model, scheme="init", n=1):
-        before = trace_module(twin.module, anatomy, ids, [], {}, None, logits=True)[1]
-        after = trace_module(twin.module, anatomy, ids, [], edits, None, logits=True)[1]
-        assert before is not None
-        assert after is not None
-        return {site: _distance(after[row], before[row]) > 0 for row, site in enumerate(edits, start=1)}
-    return {}
+def _moved_when_fresh(
+    anatomy: Anatomy, model: OpenModel, ids: torch.Tensor, edits: dict[str, list[Edit]]
+) -> dict[str, bool]:
+    fresh = copy.deepcopy(model.module)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, parameter in fresh.named_parameters():
+            if parameter.ndim >= 2 and not name.endswith("A_log"):  # random decays would let a state explode
+                noise = torch.randn(parameter.shape, generator=generator) / sqrt(parameter.shape[-1])
+                parameter.copy_(noise)
+    before = trace_module(fresh, anatomy, ids, [], {}, None, logits=True)[1]
+    after = trace_module(fresh, anatomy, ids, [], edits, None, logits=True)[1]
+    assert before is not None
+    assert after is not None
+    return {site: _distance(after[row], before[row]) > 0 for row, site in enumerate(edits, start=1)}
 
 
 def _other(tensor: torch.Tensor) -> torch.Tensor:

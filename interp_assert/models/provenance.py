@@ -8,14 +8,14 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .model import Model
+    from .opened import OpenModel
 
 __all__ = ["bos_note", "provenance"]
 
 _LIBRARIES = ("interp-assert", "torch", "transformers", "tokenizers", "safetensors", "numpy")
 
 
-def provenance(model: Model) -> dict[str, Any]:
+def provenance(model: OpenModel) -> dict[str, Any]:
     """See ``Model.provenance``."""
     import torch
 

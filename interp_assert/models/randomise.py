@@ -4,11 +4,13 @@ A tensor is a matrix if at least two of its sides are longer than one (projectio
 routers).
 
 - ``resample``: every matrix is drawn anew from a normal distribution with that tensor's own mean and standard
-deviation, so the scale of activations stays as trained (Heap et al. 2501.17727, "R+"). Vectors are kept: norm gains,
-biases, the SSMs' D and time steps. - ``permute``: the entries of every matrix are shuffled within it: the same
-marginals exactly, outliers too. Vectors are kept. - ``init``: the architecture's own initialisation, of everything. -
-``*_keepemb``: the same, with all embeddings, the unembedding and the norms kept (Heap et al., "R-"): isolates what was
-learned in between.
+  deviation, so the scale of activations stays as trained (Heap et al. 2501.17727, "R+"). Vectors are kept: norm gains,
+  biases, the SSMs' D and time steps.
+- ``permute``: the entries of every matrix are shuffled within it: the same marginals exactly, outliers too. Vectors
+  are kept.
+- ``init``: the architecture's own initialisation, of everything.
+- ``*_keepemb``: the same, with all embeddings, the unembedding and the norms kept (Heap et al., "R-"): isolates what
+  was learned in between.
 
 Under ``resample`` and ``permute`` an SSM's ``A_log`` gets the architecture's own initialisation: drawn at random, the
 state explodes. Buffers (rotary frequencies) are never changed. Tied tensors are one tensor: changed once, and tied

@@ -95,7 +95,7 @@ class Twin(Model):
     def anatomy(self) -> Anatomy:
         """The trained model's anatomy on this module if it is known already, else discovered here."""
         if self._anatomy is None and self.trained._anatomy is not None:
-            self._anatomy = self.trained._anatomy.rebind(self)
+            self._anatomy = self.trained._anatomy.rebind(self.module)
         return super().anatomy
 
 

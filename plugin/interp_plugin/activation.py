@@ -8,24 +8,17 @@ from __future__ import annotations
 import pytest
 
 from .options import choose
+from .processes import is_distributed, is_worker
 
 TYPE_CHECKING = False  # typing is not imported for it
 if TYPE_CHECKING:
+    from typing import Any
+
     from .plan import Plan
 
-__all__ = ["activate", "begin", "is_worker"]
+__all__ = ["activate", "begin"]
 
 ACTIVE = pytest.StashKey[bool]()
-
-
-def is_worker(config: pytest.Config) -> bool:
-    """Whether this process is a worker of pytest-xdist: it runs tests, and the controller reports."""
-    return hasattr(config, "workerinput")
-
-
-def is_distributed(config: pytest.Config) -> bool:
-    """Whether this process is the controller of xdist: it hands out tests and collects none."""
-    return not is_worker(config) and config.pluginmanager.has_plugin("xdist") and config.getoption("dist", "no") != "no"
 
 
 def begin(config: pytest.Config) -> None:
@@ -45,8 +38,6 @@ def begin(config: pytest.Config) -> None:
             preflight(config, plan)
         activate(config)
     elif is_distributed(config):
-        from .gathering import WakeOnReport
-
         config.pluginmanager.register(WakeOnReport(config), "interp-wake")
 
 
@@ -90,3 +81,21 @@ def activate(config: pytest.Config) -> None:
             from .benchmarks import BenchmarkFacts
 
             register(BenchmarkFacts(gathering), "interp-benchmarks")
+
+
+class WakeOnReport:
+    """Registered on a controller of xdist whose options ask for no model. It collects nothing itself, so only the
+    first report that carries verdicts tells it that a test of the user's measured one; then it wakes the plugin and
+    is gone."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        if hasattr(report, "interp"):
+            activate(self.config)
+            self.config.pluginmanager.unregister(self)
+            # What was registered during a call of a hook is not part of that call any more.
+            gathering: Any = self.config.pluginmanager.get_plugin("interp-gathering")
+            gathering.pytest_runtest_logreport(report)

@@ -13,9 +13,9 @@ import pytest
 from interp_fixtures.loaded import loaded_models
 from interp_suites import Suite
 
-from .activation import is_worker
 from .parametrization import model_of, uses_model
 from .plan import ROOT, Plan
+from .processes import is_worker
 
 __all__ = ["SuiteCollection", "SuiteModule", "SuiteRoot", "check_collected", "names"]
 

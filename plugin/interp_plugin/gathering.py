@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .activation import activate
 from .plan import Plan
 
 if TYPE_CHECKING:
     from interp_assert.records import Results
 
-__all__ = ["Gathering", "WakeOnReport"]
+__all__ = ["Gathering"]
 
 
 class Gathering:
@@ -125,24 +124,6 @@ class Gathering:
         except OSError as error:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
             self.notes.append(f"the results could not be written to {path}: {error.strerror or error}")
-
-
-class WakeOnReport:
-    """Registered on a controller of xdist whose options ask for no model. It collects nothing itself, so only the
-    first report that carries verdicts tells it that a test of the user's measured one; then it wakes the plugin and
-    is gone."""
-
-    def __init__(self, config: pytest.Config) -> None:
-        self.config = config
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_logreport(self, report: Any) -> None:
-        if hasattr(report, "interp"):
-            activate(self.config)
-            self.config.pluginmanager.unregister(self)
-            # What was registered during a call of a hook is not part of that call any more.
-            gathering: Any = self.config.pluginmanager.get_plugin("interp-gathering")
-            gathering.pytest_runtest_logreport(report)
 
 
 def _outcome(report: Any, facts: dict[str, Any]) -> str:

@@ -60,6 +60,7 @@ class TestAnUnusedPlugin:
             "interp_plugin.activation",
             "interp_plugin.newhooks",
             "interp_plugin.options",
+            "interp_plugin.processes",
         ]
 
     def test_brings_in_no_further_module_of_the_standard_library(
