@@ -16,9 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import tomllib
 from models.hub_server import HubServer, Repository
 from models.tiny import build
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
