@@ -135,6 +135,7 @@ def open_module(
                 local_files_only=True,
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # reported below, with all names at once
+                **_attention(config),
             )
     except InterpError:
         raise
@@ -149,6 +150,14 @@ def open_module(
     module.eval()
     module.requires_grad_(False)
     return module
+
+
+def _attention(config: Any) -> dict[str, str]:
+    """The attention implementation to ask for: transformers' own choice, but never a fused one that would drop the
+    soft-capping of attention scores, as several releases of transformers do for Gemma 2.
+    """
+    text = config.get_text_config(decoder=True)
+    return {"attn_implementation": "eager"} if getattr(text, "attn_logit_softcapping", None) else {}
 
 
 def open_tokenizer(directory: Path, where: str, *, trust_remote_code: bool) -> Any | None:

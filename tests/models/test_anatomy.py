@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
-from interp_assert.models import Model, wrap
+from interp_assert.models import Model, load, wrap
 
 from . import tiny
 
@@ -198,9 +200,17 @@ class TestReadout:
     def test_soft_cap_is_applied_once(self) -> None:
         model = wrap(tiny.build("gemma2"))
         resid = model.trace(tiny.token_ids(), read=["blocks.1.resid_post"])["blocks.1.resid_post"] * 20
-        raw = model.module.lm_head(model.module.model.norm(resid))
+        with torch.no_grad():
+            raw = model.module.lm_head(model.module.model.norm(resid))
         assert float(raw.abs().max()) > 2.0, "the cap must bite for this test to see it"
         torch.testing.assert_close(model.unembed(resid), 2.0 * torch.tanh(raw / 2.0))
+
+    def test_soft_capped_attention_is_never_fused(self, tmp_path: Path) -> None:
+        tiny.build("gemma2").save_pretrained(tmp_path)
+        opened = load(str(tmp_path))
+        assert opened.module.config._attn_implementation == "eager"
+        ids = tiny.token_ids()
+        torch.testing.assert_close(opened.trace(ids).logits, wrap(tiny.build("gemma2")).trace(ids).logits)
 
     def test_scaled_logits(self) -> None:
         from transformers import CohereConfig, CohereForCausalLM

@@ -30,6 +30,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "sliding_window": 6,
         "final_logit_softcapping": 2.0,
         "attn_logit_softcapping": 3.0,
+        "attn_implementation": "eager",  # some releases default to a fused attention that drops the soft-cap
     },
     "opt": {
         **_COMMON,
