@@ -1,4 +1,4 @@
-"""The ``interp-assert`` command: its sub-commands come from the entry-point group ``interp_assert.commands``."""
+"""The ``interp-assert`` command: ``anatomy``, and what the entry-point group ``interp_assert.commands`` brings."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from importlib.metadata import entry_points
+from typing import Any
 
 from interp_assert import __version__
 from interp_assert.errors import InterpError
@@ -18,9 +19,31 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="interp-assert", description="Test what is inside a language model.")
     made.add_argument("--version", action="version", version=f"interp-assert {__version__}")
     subparsers = made.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    add_anatomy(subparsers)
     for entry_point in sorted(entry_points(group=GROUP), key=lambda found: found.name):
         entry_point.load()(subparsers)
     return made
+
+
+def add_anatomy(subparsers: Any) -> None:
+    """``interp-assert anatomy ID``: what was found inside a model, what was proven, what is missing and why."""
+    command = subparsers.add_parser("anatomy", help="show the structure of a model and what was proven of it")
+    command.add_argument("id", help="zoo:NAME, a directory, or org/name[@revision]")
+    command.add_argument("--device", help="cpu, cuda, cuda:1 (default: a GPU if there is one)")
+    command.add_argument("--dtype", help="float32, bfloat16 or float16")
+    command.add_argument("--trust-remote-code", action="store_true", help="run code that is shipped with the model")
+    command.set_defaults(func=show_anatomy)
+
+
+def show_anatomy(args: argparse.Namespace) -> int:
+    """Prove every kind of site, not only those that are proven when a model is opened, and print the report."""
+    from interp_assert.models import load
+
+    model = load(args.id, device=args.device, dtype=args.dtype, trust_remote_code=args.trust_remote_code)
+    for site in model.anatomy.sites:
+        model.has(site)
+    print(model.anatomy.report())
+    return 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -15,7 +15,7 @@ from .asked import budget_of, levels_of, model_of, seed_of, share_of, twins_of
 from .engine import draw_until_decided, halvings, needed_in_all
 from .induction_report import measured_details
 from .progress import report
-from .reasons import not_applicable, reason_of, reproduce
+from .reasons import not_applicable, reason_of, reproduce, sees_the_future
 from .recording import conclude
 
 if TYPE_CHECKING:
@@ -90,6 +90,9 @@ def assert_induction(
         except (ContextTooShort, PoolTooSmall) as problem:
             verdict = not_applicable(CHECK, model, None, claim, str(problem), levels, settings, span.cost)
             return conclude(verdict)
+        future = sees_the_future(model)
+        if future is not None:
+            return conclude(not_applicable(CHECK, model, None, claim, future, levels, settings, span.cost))
         run = _Run(model, stream, floor, margin, levels)
         draw_until_decided(
             CHECK,

@@ -15,9 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["TEXT_DOCUMENTS", "TEXT_LENGTH", "count_details", "lens_details", "text_kl"]
 
-TEXT_DOCUMENTS = 16
-TEXT_LENGTH = 48
-"""Sampled text for the KL by block: enough for two digits, cheap also with a large vocabulary."""
+TEXT_DOCUMENTS, TEXT_LENGTH = 64, 128
+"""Sampled text for the KL by block: documents and tokens of each, enough for two digits."""
 
 
 def text_kl(model: Model, seed: int) -> dict[str, Any]:

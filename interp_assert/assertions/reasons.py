@@ -10,7 +10,7 @@ from ..stats import ControlResult, Cost, ErrorLevels, Outcome, SequentialGate, V
 if TYPE_CHECKING:
     from ..models import Model
 
-__all__ = ["not_applicable", "reason_of", "reproduce"]
+__all__ = ["not_applicable", "reason_of", "reproduce", "sees_the_future"]
 
 
 def reason_of(outcome: Outcome, claim: SequentialGate, controls: Sequence[ControlResult]) -> str:
@@ -26,6 +26,12 @@ def reason_of(outcome: Outcome, claim: SequentialGate, controls: Sequence[Contro
         twins = any(c.approximate and c.outcome is Outcome.INCONCLUSIVE for c in required)
         return f"not decided: {', '.join(undecided)}" + ("; more twins may decide random_weights" if twins else "")
     return ""
+
+
+def sees_the_future(model: Model) -> str | None:
+    """Why predictions of this model say nothing: it is not causal."""
+    reason = model.anatomy.missing.get("causality")
+    return None if reason is None else f"it is no causal language model ({reason})"
 
 
 def not_applicable(

@@ -11,27 +11,38 @@ import torch
 from ..errors import UnprovenAnatomy
 from .graph import Location
 from .readout import Readout, replay
-from .sites import expand, summarise
+from .sites import expand, listing, part_of
 from .taps import Route, Tap
 
 
 @dataclass(frozen=True)
 class Proof:
-    """One identity at one block (None: of the whole model): its relative error, the limit, and whether it holds."""
+    """One identity of one kind of site at one block (None: of the whole model): its relative error and the limit.
+
+    An identity that holds or does not, whatever its size, has error 0 or 1 and limit 0.
+    """
 
     identity: str
     block: int | None
     error: float
     limit: float
+    part: str = ""
 
     @property
     def holds(self) -> bool:
         return self.error <= self.limit  # NaN compares false
 
+    @property
+    def size(self) -> str:
+        """The error against the limit, in words."""
+        if self.limit == 0 and self.error in (0, 1):
+            return "exactly" if self.holds else "does not hold"
+        return f"relative error {self.error:.2g} {'<=' if self.holds else '>'} {self.limit:.2g}"
+
     def describe(self) -> str:
+        what = f"{self.part}: {self.identity}" if self.part else self.identity
         where = "" if self.block is None else f" at block {self.block}"
-        sign = "<=" if self.holds else ">"
-        return f"{self.identity}{where}: relative error {self.error:.2g} {sign} {self.limit:.2g}"
+        return f"{what}{where}: {self.size}"
 
 
 @dataclass(frozen=True)
@@ -121,26 +132,38 @@ class Anatomy:
         kinds: dict[tuple[str, ...], int] = {}
         for block in self.blocks:
             kinds[block.kinds] = kinds.get(block.kinds, 0) + 1
+        addends = "; ".join(f"{' + '.join(kind) or 'unknown'} in {count}" for kind, count in kinds.items())
+        streams = "" if self.streams == 1 else f", {self.streams} residual streams"
         lines = [
             f"architecture  {self.architecture}: {self.n_blocks} blocks, d_model {self.d_model}, "
-            f"vocabulary {self.vocab_size}",
+            f"vocabulary {self.vocab_size}{streams}",
             f"blocks        {self.blocks[0].path} .. {self.blocks[-1].path}",
-            "addends       " + "; ".join(f"{'+'.join(kind) or 'unknown'} in {count}" for kind, count in kinds.items()),
+            f"addends       {addends} blocks{', in parallel' if any(block.parallel for block in self.blocks) else ''}",
             "readout       " + (self.readout.describe() if self.readout is not None else "not known"),
-            f"sites         {summarise(self.sites)}",
-            "proven",
-            *(f"  {item.describe()}" for item in worst_of(self.proofs)),
+            "",
+            "sites",
+            *(f"  {name:<24}{shape}{count}" for name, shape, count in listing(self.sites)),
+            "",
+            "proven on every block, worst case",
+            *(f"  {line}" for line in _proven(self.proofs)),
         ]
+        unproven = sorted({part_of(site) for site in self.sites} - self.proven - {"logits"})
+        if unproven:
+            lines += ["", f"proven on first use: {', '.join(unproven)}"]
         if self.missing:
-            lines += ["missing", *(f"  {site}: {reason}" for site, reason in self.missing.items())]
+            lines += ["", "missing", *(f"  {site}: {reason}" for site, reason in self.missing.items())]
         return "\n".join(lines)
 
 
-def worst_of(proofs: Iterable[Proof]) -> list[Proof]:
-    """For each identity its worst case."""
-    worst: dict[str, Proof] = {}
+def _proven(proofs: Iterable[Proof]) -> list[str]:
+    """For each identity its worst case, and the kinds of sites for which it was shown."""
+    by_identity: dict[str, list[Proof]] = {}
     for proof in proofs:
-        held = worst.get(proof.identity)
-        if held is None or not proof.holds or (held.holds and proof.error > held.error):
-            worst[proof.identity] = proof
-    return list(worst.values())
+        by_identity.setdefault(proof.identity, []).append(proof)
+    lines = []
+    for identity, shown in by_identity.items():
+        worst = max(shown, key=lambda proof: (not proof.holds, proof.error))
+        where = "" if worst.holds or worst.block is None else f" at block {worst.block}"
+        parts = ", ".join(dict.fromkeys(proof.part for proof in shown if proof.part))
+        lines.append(f"{identity}{where}: {worst.size}" + (f" ({parts})" if parts else ""))
+    return lines

@@ -22,6 +22,7 @@ from .sites import block_of, part_of
 from .taps import take
 
 PROOF_LENGTH = 8
+CAUSALITY = "changing the last token moves nothing before it"
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-5, torch.bfloat16: 2e-2, torch.float16: 4e-3}
 """Largest relative error at which an identity counts as holding, by dtype; rounding, not slack."""
 
@@ -57,6 +58,7 @@ def prove_at_load(anatomy: Anatomy, model: OpenModel) -> None:
     proofs += _prove_chain(anatomy, values, limit)
     proofs += _prove_sums(anatomy, values, limit)
     proofs += _prove_readout(anatomy, values, logits, limit)
+    proofs.append(_prove_causality(anatomy, model, ids, plain))
     proofs += _prove_writes(anatomy, model, ids, logits, "resid_post")
     anatomy.proofs += proofs
     anatomy.proven |= {"resid_pre", "resid_post"}
@@ -91,7 +93,8 @@ def prove_part(anatomy: Anatomy, model: OpenModel, part: str) -> str | None:
     if part == "attn.pattern":
         for site in sites:
             error = float((values[site].float().sum(-1) - 1).abs().max())
-            proofs.append(Proof("attention probabilities sum to 1", block_of(site), error, max(1e-4, tolerance(model))))
+            limit = max(1e-4, tolerance(model))
+            proofs.append(Proof("attention probabilities sum to 1", block_of(site), error, limit, part))
     anatomy.proofs += proofs
     failed = next((proof for proof in proofs if not proof.holds), None)
     return None if failed is None else failed.describe()
@@ -112,8 +115,8 @@ def _pass(
 
 def _distance(left: torch.Tensor, right: torch.Tensor) -> float:
     """||left - right|| / ||right||, in float64."""
-    scale = right.double().norm()
-    difference = (left.double() - right.double()).norm()
+    left, right = left.detach().double(), right.detach().double()
+    scale, difference = right.norm(), (left - right).norm()
     return float(difference / scale) if scale > 0 else float(difference)
 
 
@@ -171,6 +174,16 @@ def _prove_readout(
     return [Proof(identity, None, _distance(unembedded, logits), limit)]
 
 
+def _prove_causality(anatomy: Anatomy, model: OpenModel, ids: torch.Tensor, plain: torch.Tensor) -> Proof:
+    """A bidirectional model behind a language-model head opens like any other, and sees what it is to predict."""
+    other = ids.clone()
+    other[:, -1] = (other[:, -1] + 1) % model.vocab_size
+    with torch.no_grad():
+        after = take(calling.forward(model.module, other), anatomy.logits_at)
+    earlier = _distance(after[:, :-1], plain[:, :-1]) if ids.shape[1] > 1 else 0.0
+    return Proof(CAUSALITY, None, earlier, tolerance(model))
+
+
 def _prove_writes(
     anatomy: Anatomy, model: OpenModel, ids: torch.Tensor, before: torch.Tensor, part: str
 ) -> list[Proof]:
@@ -188,20 +201,20 @@ def _prove_writes(
     edits: dict[str, list[Edit]] = {site: [overwrite(row)] for row, site in enumerate(sites, start=1)}
     _, after = _pass(anatomy, model, ids, write=edits)
     unmoved = _distance(after[0], before[0])
-    proofs = [Proof(f"overwriting {part} moves no foreign row", None, unmoved, tolerance(model))]
+    proofs = [Proof("overwriting moves no foreign row", None, unmoved, tolerance(model), part)]
     if unmoved > 0:
         # Experts compute all rows that they share as one matrix, so a changed row can move another one's rounding.
         _, back = _pass(anatomy, model, ids, write={site: [torch.clone] for site in sites})
         unmoved = _distance(back, before)
-    proofs.append(Proof(f"writing {part} back unchanged leaves the logits bitwise equal", None, unmoved, 0.0))
+    proofs.append(Proof("writing back unchanged leaves the logits bitwise equal", None, unmoved, 0.0, part))
     moved = {site: _distance(after[row], before[row]) > 0 for row, site in enumerate(sites, start=1)}
-    identity = f"overwriting {part} changes the logits"
+    identity = "overwriting changes the logits"
     if not all(moved.values()):
         # These weights may ignore the site (a zeroed output matrix). Fresh weights tell that from a dead hook.
         identity += " (where these weights ignore it: of a copy with fresh ones)"
         moved = {site: moved[site] or again for site, again in _moved_when_fresh(anatomy, model, ids, edits).items()}
     # Recorded as an error of 0 or 1: the identity is that something moves, whatever its size.
-    proofs += [Proof(identity, block_of(site), 0.0 if moved[site] else 1.0, 0.0) for site in sites]
+    proofs += [Proof(identity, block_of(site), 0.0 if moved[site] else 1.0, 0.0, part) for site in sites]
     return proofs
 
 
@@ -231,7 +244,9 @@ def _other(tensor: torch.Tensor) -> torch.Tensor:
 def _withdraw(anatomy: Anatomy, proof: Proof) -> None:
     """Take back what an identity that does not hold had promised."""
     reason = proof.describe()
-    if "unembedding" in proof.identity:
+    if proof.identity == CAUSALITY:
+        anatomy.missing["causality"] = reason
+    elif "unembedding" in proof.identity:
         anatomy.readout = None
         anatomy.missing["unembed"] = reason
     elif "addends" in proof.identity:

@@ -95,13 +95,19 @@ def expand(names: str | Iterable[str], available: Iterable[str], missing: dict[s
 
 def summarise(available: Iterable[str]) -> str:
     """The available sites in a line: block sites are listed once, with the number of blocks that have them."""
-    parts: dict[str, int] = {}
+    return ", ".join(name + count.replace(", ", " (") + (")" if count else "") for name, _, count in listing(available))
+
+
+def listing(available: Iterable[str]) -> list[tuple[str, str, str]]:
+    """(name, shape, in how many blocks) of each kind of site."""
+    counts: dict[str, int] = {}
     for site in available:
         key = f"blocks.{{i}}.{part_of(site)}" if block_of(site) is not None else site
-        parts[key] = parts.get(key, 0) + 1
-    return ", ".join(
-        key if count == 1 and "{i}" not in key else f"{key} ({count} blocks)" for key, count in parts.items()
-    )
+        counts[key] = counts.get(key, 0) + 1
+    return [
+        (key, SHAPES[part_of(key.replace("{i}", "0"))], f", {count} blocks" if "{i}" in key else "")
+        for key, count in counts.items()
+    ]
 
 
 def _explain(name: str, site: str, have: dict[str, None], missing: dict[str, str], n_blocks: int) -> str:

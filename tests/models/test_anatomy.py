@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from interp_assert import NotApplicable, assert_induction, assert_lens_crossover
 from interp_assert.models import Model, load, wrap
 
 from . import tiny
@@ -34,6 +35,7 @@ class TestStructure:
         assert anatomy.n_blocks == tiny.LAYERS
         assert anatomy.d_model == tiny.D
         assert [proof for proof in anatomy.proofs if not proof.holds] == []
+        assert "changing the last token moves nothing before it" in anatomy.report()
         assert "unembed" not in anatomy.missing
 
     def test_kinds_and_parallel_blocks(self, model: Model) -> None:
@@ -293,7 +295,21 @@ class TestWhatCannotBeProven:
 
         monkeypatch.setattr(module, "put", lambda tree, where, value: tree)
         missing = wrap(tiny.build("gpt2")).anatomy.missing
-        assert "overwriting resid_post changes the logits" in missing["blocks.0.resid_post"]
+        assert missing["blocks.0.resid_post"].startswith("resid_post: overwriting changes the logits")
+        assert missing["blocks.0.resid_post"].endswith("at block 0: does not hold")
+
+    def test_a_bidirectional_model_is_named_and_nothing_is_claimed_of_it(self) -> None:
+        from transformers import BertConfig, BertLMHeadModel
+
+        torch.manual_seed(0)
+        config = BertConfig(
+            vocab_size=120, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4
+        )
+        model = wrap(BertLMHeadModel(config))
+        assert "changing the last token moves nothing before it" in model.anatomy.missing["causality"]
+        for claim in (assert_induction, assert_lens_crossover):
+            with pytest.raises(NotApplicable, match="no causal language model"):
+                claim(model)
 
     def test_weights_that_ignore_a_site_do_not_make_it_unavailable(self) -> None:
         module = tiny.build("gpt2")
