@@ -79,6 +79,7 @@ class Anatomy:
     exit: Tap
     streams: int
     stream_dtype: torch.dtype
+    joined: tuple[bool, ...]
     replays: tuple[list[tuple[str, object]] | None, ...]
     root: torch.nn.Module
     proofs: list[Proof] = field(default_factory=list)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 
@@ -81,6 +82,7 @@ def _assemble(model: OpenModel, recording: Recording, stages: Sequence[Stage], i
         exit=located_tap(recording, stages[-1].call, "output", stages[-1].exit),
         streams=_streams(recording.shapes[stages[-1].after], recording.rows),
         stream_dtype=recording.dtypes[stages[-1].after],
+        joined=(True, *(flow.same(late.before, early.after) for early, late in pairwise(stages))),
         replays=tuple(inside.replay for inside in parts),
         root=model.module,
     )

@@ -112,6 +112,16 @@ _ALIASES = frozenset({"aten.alias.default", "aten.detach.default", "aten.lift_fr
 _VIEWS = frozenset({"aten.view.default", "aten.slice.Tensor", "aten.expand.default", "aten._reshape_alias.default"})
 
 
+WRITTEN_THROUGH_VIEW = "view.written_through_view.default"
+
+
+def _extent(tensor: torch.Tensor) -> tuple[int, int]:
+    """The bytes of its storage that a tensor spans, gaps included."""
+    start = int(tensor.storage_offset()) * tensor.element_size()
+    reach = sum((int(size) - 1) * int(step) for size, step in zip(tensor.shape, tensor.stride(), strict=True)) + 1
+    return start, start + reach * tensor.element_size() if tensor.numel() else start
+
+
 def _key(tensor: torch.Tensor) -> tuple[Any, ...]:
     return (tensor.data_ptr(), tensor.storage_offset(), tuple(tensor.shape), tensor.stride(), tensor.dtype)
 
@@ -128,6 +138,7 @@ class _Recorder(TorchDispatchMode):
         self.names: dict[tuple[Any, ...], int] = {}
         self.alive: list[torch.Tensor] = []
         self.counts: dict[str, int] = {}
+        self.sharing: dict[int, dict[tuple[Any, ...], torch.Tensor]] = {}
 
     def name(self, tensor: torch.Tensor) -> int:
         """The value that this tensor holds now; a tensor never seen before is a leaf (parameter, buffer, input,
@@ -141,7 +152,9 @@ class _Recorder(TorchDispatchMode):
 
     def fresh(self, tensor: torch.Tensor) -> int:
         value = len(self.recording.shapes)
-        self.names[_key(tensor)] = value
+        key = _key(tensor)
+        self.names[key] = value
+        self.sharing.setdefault(tensor.untyped_storage().data_ptr(), {})[key] = tensor
         self.recording.shapes[value] = tuple(tensor.shape)
         self.recording.dtypes[value] = tensor.dtype
         self.alive.append(tensor)
@@ -168,10 +181,31 @@ class _Recorder(TorchDispatchMode):
             outputs=tuple(self.fresh(tensor) for tensor in produced),
             call=self.stack[-1] if self.stack else -1,
         )
+        self.add(op)
+        if name.split(".")[1].endswith("_") and isinstance(args[0], torch.Tensor):
+            self.renew_views(args[0], op)
+        return out
+
+    def add(self, op: Op) -> None:
         self.recording.ops.append(op)
         for value in op.outputs:
             self.recording.producer[value] = op
-        return out
+
+    def renew_views(self, written: torch.Tensor, write: Op) -> None:
+        """After a tensor was written in place, every other view of that memory holds something new as well: a mixture
+        of what it held and of what was written (``output[:, t] = ...`` in a loop over positions makes all of
+        ``output``).
+        """
+        start, end = _extent(written)
+        for key, view in list(self.sharing[written.untyped_storage().data_ptr()].items()):
+            first, last = _extent(view)
+            if key == _key(written) or first >= end or last <= start:
+                continue
+            inputs = (self.names[key], *write.outputs)
+            made = Op(
+                len(self.recording.ops), WRITTEN_THROUGH_VIEW, None, (), {}, inputs, (self.fresh(view),), write.call
+            )
+            self.add(made)
 
     def refer(self, tree: Any, met: list[int]) -> Any:
         """Arguments with each tensor replaced by the value it holds; the values are also appended to ``met``."""

@@ -121,15 +121,17 @@ def _distance(left: torch.Tensor, right: torch.Tensor) -> float:
 
 
 def _prove_chain(anatomy: Anatomy, values: dict[str, torch.Tensor], limit: float) -> list[Proof]:
-    return [
-        Proof(
-            "resid_pre of a block equals resid_post of the one before",
-            index,
-            _distance(values[f"blocks.{index}.resid_pre"], values[f"blocks.{index - 1}.resid_post"]),
-            limit,
-        )
-        for index in range(1, anatomy.n_blocks)
-    ]
+    """The stream goes on from block to block, except where the model itself was seen to work on it in between."""
+    proofs = []
+    for index in range(1, anatomy.n_blocks):
+        gap = _distance(values[f"blocks.{index}.resid_pre"], values[f"blocks.{index - 1}.resid_post"])
+        if anatomy.joined[index]:
+            proofs.append(Proof("resid_pre of a block equals resid_post of the one before", index, gap, limit))
+        else:
+            anatomy.missing[f"stream from block {index - 1} to {index}"] = (
+                f"the model works on it in between: resid_pre differs from the resid_post before by {gap:.2g} of it"
+            )
+    return proofs
 
 
 def _prove_sums(anatomy: Anatomy, values: dict[str, torch.Tensor], limit: float) -> list[Proof]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -273,9 +275,21 @@ class TestWhatCannotBeProven:
             rescale_every=2,
         )
         model = wrap(RwkvForCausalLM(config))
-        reason = model.anatomy.missing["blocks.2.resid_pre"]
-        assert "resid_pre of a block equals resid_post of the one before at block 2" in reason
-        assert "relative error 0.5" in reason
+        assert "differs from the resid_post before by 0.5" in model.anatomy.missing["stream from block 1 to 2"]
+        assert not [proof for proof in model.anatomy.proofs if not proof.holds]
+
+    def test_a_hook_that_shows_the_wrong_block_is_noticed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        from interp_assert.models import discovery as module
+
+        stages = module.find_stages
+
+        def shifted(recording: object) -> object:
+            path, found = stages(recording)  # type: ignore[arg-type, misc]
+            return path, [replace(stage, call=after.call) for stage, after in pairwise(found)]
+
+        monkeypatch.setattr(module, "find_stages", shifted)
+        anatomy = wrap(tiny.build("gpt2")).anatomy
+        assert anatomy.missing, "one block too few, each named as the one before"
 
     def test_a_second_final_norm_is_noticed(self, monkeypatch: pytest.MonkeyPatch) -> None:
         from interp_assert.models import anatomy as module
