@@ -9,7 +9,7 @@ from .blocks import Stage
 from .flow import MATMULS, Flow, op_name
 from .graph import Call, Op
 from .kinds import attention_ops, kind_of
-from .residual import Add, Norm, Scale, Side, Step, residual_chain, scaling, split_side
+from .residual import Add, Cast, Norm, Scale, Side, Step, residual_chain, scaling, split_side
 from .taps import PatternTap, Route, Tap, input_tap, located_tap, nth_call, output_tap
 
 SITES_OF = {
@@ -34,7 +34,7 @@ class BlockParts:
     """The inside of one block, as far as it could be discovered; ``missing`` says why the rest is not there.
 
     ``replay`` repeats the residual sum on sites: ("add", kinds) | ("scale", factor) | ("shift", factor) |
-    ("norm", path), or is None where some addend cannot be read.
+    ("norm", path) | ("cast", dtype), or is None where some addend cannot be read.
     """
 
     kinds: tuple[str, ...] = ()
@@ -112,6 +112,8 @@ def _replay(chain: list[Step], additions: list[tuple[Add, list[Component]]]) -> 
             steps.append(("add", kinds[id(step)]))
         elif isinstance(step, Norm):
             steps.append(("norm", step.path))
+        elif isinstance(step, Cast):
+            steps.append(("cast", step.dtype))
         else:
             steps.append(("scale" if isinstance(step, Scale) else "shift", step.factor))
     return steps
@@ -250,7 +252,8 @@ def _add_mid(
     carriers = [parts.routes.get(f"{component.kind}.out") for component in mixers]
     before = _entry_or_tap(flow, stage, first.before)
     taps = [tap for route in carriers if route is not None for tap in route.read if isinstance(tap, Tap)]
-    straight = chain.index(second) == chain.index(first) + 1
+    between = chain[chain.index(first) + 1 : chain.index(second)]
+    straight = all(isinstance(step, Cast) for step in between)
     if None in carriers or before is None or not straight or not taps:
         parts.missing["resid_mid"] = "the partial sum is not visible at any module boundary"
         return

@@ -37,8 +37,11 @@ def random_ids(model: OpenModel, *, rows: int, length: int) -> torch.Tensor:
     return row.repeat(rows, 1).to(model.device)
 
 
-def tolerance(model: OpenModel) -> float:
-    return TOLERANCE.get(model.dtype, 2e-2)
+def tolerance(anatomy: Anatomy, model: OpenModel) -> float:
+    """The limit for this model: that of its coarsest number format (some keep the stream in another than the
+    weights).
+    """
+    return max(TOLERANCE.get(dtype, 2e-2) for dtype in (model.dtype, anatomy.stream_dtype))
 
 
 def prove_at_load(anatomy: Anatomy, model: OpenModel) -> None:
@@ -53,7 +56,7 @@ def prove_at_load(anatomy: Anatomy, model: OpenModel) -> None:
         if part_of(site) in ("resid_pre", "resid_post") or part_of(site).endswith(".out")
     ]
     values, logits = _pass(anatomy, model, ids, read=sites)
-    limit = tolerance(model)
+    limit = tolerance(anatomy, model)
     proofs = [Proof("reading leaves the logits bitwise equal", None, _distance(logits, plain), 0.0)]
     proofs += _prove_chain(anatomy, values, limit)
     proofs += _prove_sums(anatomy, values, limit)
@@ -93,7 +96,7 @@ def prove_part(anatomy: Anatomy, model: OpenModel, part: str) -> str | None:
     if part == "attn.pattern":
         for site in sites:
             error = float((values[site].float().sum(-1) - 1).abs().max())
-            limit = max(1e-4, tolerance(model))
+            limit = max(1e-4, tolerance(anatomy, model))
             proofs.append(Proof("attention probabilities sum to 1", block_of(site), error, limit, part))
     anatomy.proofs += proofs
     failed = next((proof for proof in proofs if not proof.holds), None)
@@ -156,6 +159,9 @@ def _replayed(
         elif action == "norm":
             norm = anatomy.root.get_submodule(str(what))
             stream = norm(stream.to(values[f"blocks.{index}.resid_pre"].dtype)).double()
+        elif action == "cast":
+            assert isinstance(what, torch.dtype)
+            stream = stream.to(what).double()
         else:
             assert isinstance(what, Factor)
             factor = what.resolve(anatomy.root)
@@ -183,7 +189,7 @@ def _prove_causality(anatomy: Anatomy, model: OpenModel, ids: torch.Tensor, plai
     with torch.no_grad():
         after = take(calling.forward(model.module, other), anatomy.logits_at)
     earlier = _distance(after[:, :-1], plain[:, :-1]) if ids.shape[1] > 1 else 0.0
-    return Proof(CAUSALITY, None, earlier, tolerance(model))
+    return Proof(CAUSALITY, None, earlier, tolerance(anatomy, model))
 
 
 def _prove_writes(
@@ -203,7 +209,7 @@ def _prove_writes(
     edits: dict[str, list[Edit]] = {site: [overwrite(row)] for row, site in enumerate(sites, start=1)}
     _, after = _pass(anatomy, model, ids, write=edits)
     unmoved = _distance(after[0], before[0])
-    proofs = [Proof("overwriting moves no foreign row", None, unmoved, tolerance(model), part)]
+    proofs = [Proof("overwriting moves no foreign row", None, unmoved, tolerance(anatomy, model), part)]
     if unmoved > 0:
         # Experts compute all rows that they share as one matrix, so a changed row can move another one's rounding.
         _, back = _pass(anatomy, model, ids, write={site: [torch.clone] for site in sites})

@@ -150,8 +150,8 @@ class _Search:
 
     def find(self, value: int) -> int:
         flow = self.flow
-        if flow.same(value, self.residual):
-            return self.residual
+        if value == self.residual:
+            return value
         call = self.call_that_made(value)
         if call is not None:
             return self.add_module(value, call)
@@ -161,7 +161,7 @@ class _Search:
         if op.index < self.last_block.end_op:
             raise _NotRepeatable("the logits are made of more than the last block's output")
         if (source := flow.passes_through(op)) is not None:
-            return self.need(source)
+            return self.cast(value, source, op) if self.changes_dtype(value, source) else self.need(source)
         if op_name(op) in MATMULS:
             return self.add_linear(value, op)
         if op_name(op) not in _REPEATABLE or len(op.outputs) != 1:
@@ -173,6 +173,15 @@ class _Search:
         if op.name.split(".")[1].endswith("_"):  # in place: repeat it out of place
             func = getattr(getattr(torch.ops.aten, op_name(op)), op.name.split(".")[2])
         self.steps.append(OpStep(func, args, kwargs, value))
+        return value
+
+    def changes_dtype(self, value: int, source: int) -> bool:
+        return self.flow.recording.dtypes[value] != self.flow.recording.dtypes[source]
+
+    def cast(self, value: int, source: int, op: Op) -> int:
+        """A change of number format: a residual kept in float32 goes to the head in that of the weights."""
+        to = {"dtype": self.flow.recording.dtypes[value]}
+        self.steps.append(OpStep(op.func, (Ref(self.need(source)),), to, value))
         return value
 
     def add_module(self, value: int, call: Call) -> int:

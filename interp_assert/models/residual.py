@@ -82,7 +82,15 @@ class Norm:
     value: int
 
 
-Step = Add | Scale | Shift | Norm
+@dataclass(frozen=True)
+class Cast:
+    """The stream in another number format (a residual kept in float32)."""
+
+    dtype: torch.dtype
+    value: int
+
+
+Step = Add | Scale | Shift | Norm | Cast
 
 
 def residual_chain(flow: Flow, block: Call, before: int, after: int) -> list[Step] | None:
@@ -173,19 +181,22 @@ class _Walk:
 
     def __init__(self, flow: Flow, block: Call, before: int, after: int, through_norms: bool) -> None:
         self.flow, self.block, self.after, self.through_norms = flow, block, after, through_norms
-        self.goals = {before, flow.origin(before)}
+        self.before, self.goals = before, {before, flow.origin(before)}
         self.memo: dict[int, list[Step] | None] = {}
 
     def run(self) -> list[Step] | None:
         return self.walk(self.after)
 
     def walk(self, at: int) -> list[Step] | None:
-        if at in self.goals:
+        if at == self.before or (at in self.goals and self.same_format(at)):
             return []
         if at not in self.memo:
             self.memo[at] = None  # a cycle is a dead end
             self.memo[at] = self.explore(at)
         return self.memo[at]
+
+    def same_format(self, at: int) -> bool:
+        return self.flow.recording.dtypes[at] == self.flow.recording.dtypes[self.before]
 
     def explore(self, at: int) -> list[Step] | None:
         flow = self.flow
@@ -195,7 +206,10 @@ class _Walk:
         if self.through_norms and (source := self.norm_input(at, op)) is not None:
             return self.after_step(source[0], lambda: Norm(source[1], at))
         if (onward := flow.passes_through(op)) is not None:
-            return self.walk(onward)
+            dtypes = flow.recording.dtypes
+            if dtypes[onward] == dtypes[at]:
+                return self.walk(onward)
+            return self.after_step(onward, lambda: Cast(dtypes[at], at))
         if op_name(op) in ("add", "sub"):
             return self.explore_sum(at, op)
         if (scaled := scaling(flow, op)) is not None:
