@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 __all__ = ["not_passed", "profile_table"]
 
-_VERDICTS = {"PASS": "pass", "FAIL": "fail", "INCONCLUSIVE": "inconclusive", "NOT_APPLICABLE": "n/a"}
+_VERDICTS = {"PASS": "PASS", "FAIL": "FAIL", "INCONCLUSIVE": "INCONCLUSIVE", "NOT_APPLICABLE": "n/a"}
 
 
 def profile_table(results: Results) -> str:

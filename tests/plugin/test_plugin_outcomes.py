@@ -122,7 +122,7 @@ class TestOutcomesOfUsersTests:
         )
         result = toy.runpytest("--interp-model=zoo:alpha", "test_mine.py")
         result.assert_outcomes(passed=2, skipped=1, failed=1, xfailed=1)
-        result.stdout.fnmatch_lines(["zoo:alpha * 1 pass, 2 fail, 1 n/a *"])
+        result.stdout.fnmatch_lines(["zoo:alpha * 1 PASS, 2 FAIL, 1 n/a *"])
 
     def test_plain_tests_of_a_model_decide_by_passing(self, toy: pytest.Pytester) -> None:
         toy.makepyfile(test_mine="def test_it(interp_model): assert interp_model")
@@ -234,7 +234,7 @@ class TestOutput:
         )
         result.assert_outcomes(passed=2)
         assert "\x1b" not in result.stdout.str()
-        result.stdout.fnmatch_lines(["interp: models ./a\\x1b?31mb *", "./a\\x1b?31mb * 2 pass *"])
+        result.stdout.fnmatch_lines(["interp: models ./a\\x1b?31mb *", "./a\\x1b?31mb * 2 PASS *"])
 
     def test_nothing_of_ours_warns(self, toy: pytest.Pytester, decisions: Decisions) -> None:
         decisions(**{"zoo:alpha toy/claim": "INCONCLUSIVE"})

@@ -82,7 +82,7 @@ class TestEveryDistMode:
         workers = 2 if dist == "each" else 1
         result.assert_outcomes(passed=8 * workers, failed=2 * workers, skipped=2 * workers)
         assert result.ret == pytest.ExitCode.TESTS_FAILED
-        result.stdout.fnmatch_lines(["zoo:a * 2 pass *" if workers == 1 else "zoo:a * 4 pass *"])
+        result.stdout.fnmatch_lines(["zoo:a * 2 PASS *" if workers == 1 else "zoo:a * 4 PASS *"])
         where = defaultdict(list)
         for line in noted("loads.txt"):
             worker, model = line.split()
@@ -134,7 +134,7 @@ class TestOnTheController:
         )
         unasked = toy.runpytest("-n1")
         unasked.assert_outcomes(passed=1)
-        unasked.stdout.fnmatch_lines(["zoo:gpt_neox * 1 pass *"])
+        unasked.stdout.fnmatch_lines(["zoo:gpt_neox * 1 PASS *"])
         (toy.path / "changed").touch()
         pasted = toy.runpytest("interp::toy::test_claim[zoo:a]", "-n1")
         pasted.assert_outcomes(passed=1, errors=1)

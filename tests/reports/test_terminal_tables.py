@@ -61,8 +61,8 @@ class TestProfileTable:
             models=(model("zoo:a", 392_000), model("zoo:b", 7_241_732_096)),
         )
         assert rows == [
-            ["zoo:a", "gpt2", "392 K", "0.981 (19.6x)", "block 3 of 4 (98%)", "2 pass", "2,000", "2.5"],
-            ["zoo:b", "gpt2", "7.24 B", "0.050 (1.0x)", "n/a", "1 fail, 1 n/a", "2,000", "2.5"],
+            ["zoo:a", "gpt2", "392 K", "0.981 (19.6x)", "block 3 of 4 (98%)", "2 PASS", "2,000", "2.5"],
+            ["zoo:b", "gpt2", "7.24 B", "0.050 (1.0x)", "n/a", "1 FAIL, 1 n/a", "2,000", "2.5"],
         ]
 
     def test_what_was_not_measured_is_a_dash(self) -> None:

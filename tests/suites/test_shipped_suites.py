@@ -51,7 +51,7 @@ class TestTheDefaultModel:
                 "interp::circuits::test_induction?zoo:gpt_neox? PASSED*",
                 "interp::lens::test_crossover?zoo:gpt_neox? PASSED*",
                 "model * architecture * parameters * induction * lens crossover * verdicts * passes * seconds",
-                "zoo:gpt_neox  gpt_neox * K * (*x) * block * of * 3 pass *",
+                "zoo:gpt_neox  gpt_neox * K * (*x) * block * of * 3 PASS *",
                 "interp: results written to *out.json",
             ]
         )
