@@ -67,7 +67,7 @@ class TestProfileTable:
 
     def test_what_was_not_measured_is_a_dash(self) -> None:
         assert table(check("mine/check", "zoo:c", "INCONCLUSIVE")) == [
-            ["zoo:c", "-", "-", "-", "-", "1 inconclusive", "1,000", "1.2"]
+            ["zoo:c", "-", "-", "-", "-", "1 INCONCLUSIVE", "1,000", "1.2"]
         ]
         crossover = check("lens/crossover", estimate=0.1, details={"median_block": None, "n_blocks": 4})
         assert table(crossover)[0][4] == "never for half (10%)"
