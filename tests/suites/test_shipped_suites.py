@@ -107,8 +107,9 @@ class TestAModelThatChangesWhileItIsMeasured:
             from pathlib import Path
 
             def pytest_runtest_call(item):
-                config = Path("tuned/config.json")
-                config.write_text(config.read_text() + " ")
+                if "tuned" in item.nodeid:  # by then its worker has loaded it, whatever the other one does
+                    config = Path("tuned/config.json")
+                    config.write_text(config.read_text() + " ")
             """
         )
         result = real.runpytest_subprocess(
