@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TEXT_DOCUMENTS", "TEXT_LENGTH", "count_details", "lens_details", "text_kl"]
 
-TEXT_DOCUMENTS, TEXT_LENGTH = 64, 128
+TEXT_DOCUMENTS, TEXT_LENGTH = 32, 96
 """Sampled text for the KL by block: documents and tokens of each, enough for two digits."""
 
 
