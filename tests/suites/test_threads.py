@@ -1,37 +1,46 @@
-"""Workers of pytest-xdist share the cores instead of each taking all of them."""
+"""How many threads a model gets: small ones one, others what there is, workers of pytest-xdist their share."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import pytest
 import torch
 
-from interp_fixtures.loaded import share_the_cores
+from interp_fixtures import loaded
+
+BIG = 100 * loaded.SMALL
 
 
 @pytest.fixture
-def threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+def seven(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Torch has seven threads of its own accord, on eight cores, in a run without xdist."""
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "PYTEST_XDIST_WORKER_COUNT"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(loaded, "CORES", 8)
     before = torch.get_num_threads()
     torch.set_num_threads(7)
-    yield 7
+    loaded._threads_before.cache_clear()
+    loaded._threads_before()
+    yield
     torch.set_num_threads(before)
+    loaded._threads_before.cache_clear()
 
 
-def test_a_worker_takes_its_share(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTEST_XDIST_WORKER_COUNT", "2")
-    share_the_cores()
-    assert torch.get_num_threads() == max(1, (os.cpu_count() or 1) // 2)
+@pytest.mark.usefixtures("seven")
+class TestThreads:
+    def test_a_small_model_gets_one_and_a_larger_one_after_it_all(self) -> None:
+        loaded.set_threads(loaded.SMALL)
+        assert torch.get_num_threads() == 1
+        loaded.set_threads(BIG)
+        assert torch.get_num_threads() == 7
 
+    def test_workers_share_the_cores(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("PYTEST_XDIST_WORKER_COUNT", "2")
+        loaded.set_threads(BIG)
+        assert torch.get_num_threads() == 4
 
-@pytest.mark.parametrize(("name", "value"), [("OMP_NUM_THREADS", "7"), ("PYTEST_XDIST_WORKER_COUNT", "1")])
-def test_a_single_process_and_the_users_own_number_are_left_alone(
-    threads: int, monkeypatch: pytest.MonkeyPatch, name: str, value: str
-) -> None:
-    monkeypatch.setenv("PYTEST_XDIST_WORKER_COUNT", "2")
-    monkeypatch.setenv(name, value)
-    share_the_cores()
-    assert torch.get_num_threads() == threads
+    def test_the_users_own_number_is_left_alone(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("OMP_NUM_THREADS", "7")
+        loaded.set_threads(1)
+        assert torch.get_num_threads() == 7
