@@ -24,6 +24,7 @@ class ToyModel:
     """Knows its name, and what its files hold: ``changed`` in the directory stands for new weights."""
 
     anatomy = None
+    n_parameters = 3412992
     batch_tokens = 8192
 
     def __init__(self, id: str) -> None:
@@ -38,7 +39,7 @@ class ToyModel:
             "revision": None,
             "sha256": "0" * 64,
             "architecture": "toy",
-            "n_parameters": 3412992,
+            "n_parameters": self.n_parameters,
             "dtype": "float32",
             "device": "cpu",
             "torch_threads": 1,
