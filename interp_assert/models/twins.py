@@ -37,9 +37,9 @@ def twins(model: Model, *, scheme: str = "resample", n: int | None = None, seed:
     the schemes.
 
     Twin k depends on (seed, scheme, k) and on the trained weights alone. The twins share one copy of the module. Where
-    two do not fit in memory they are written into the model's own module, whose weights wait in a temporary file: they
-    come back, checked by hash, when the iterator ends or is closed, and as soon as the model itself is used again
-    (which ends the current twin).
+    two do not fit in memory, or where a ``forward`` was put on an instance of a module, they are written into the
+    model's own module, whose weights wait in a temporary file: they come back, checked by hash, when the iterator ends
+    or is closed, and as soon as the model itself is used again (which ends the current twin).
 
     Raises UsageProblem for an unknown scheme or n < 1; ModelRefused where the architecture has no initialisation for
     ``init``; ModelBroken if a twin's logits are not finite.
@@ -134,7 +134,7 @@ class _TwinSource:
 def _generate(model: Model, scheme: str, n: int, seed: int) -> Generator[Twin, None, None]:
     from .randomise import randomise, refuse_non_finite_logits
 
-    host: _Copy | _Borrowed = _Copy(model) if _two_fit(model) else _Borrowed(model)
+    host: _Copy | _Borrowed = _Copy(model) if _copies_well(model.module) and _two_fit(model) else _Borrowed(model)
     try:
         for k in range(n):
             module = host.with_trained_weights()
@@ -241,6 +241,14 @@ class _Borrowed:
                 f"{self._model.id}: its weights did not come back as they were after its random-weight twins"
             )
         self._dirty = False
+
+
+def _copies_well(module: torch.nn.Module) -> bool:
+    """Whether a copy would compute with its own weights. A ``forward`` that was put on the instance (to count calls,
+    to move weights between devices) is copied as it is: one that holds the module would go on running the trained
+    one.
+    """
+    return not any("forward" in vars(part) for part in module.modules())
 
 
 def _two_fit(model: Model) -> bool:

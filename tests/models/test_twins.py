@@ -218,3 +218,22 @@ def test_the_model_is_never_traced_with_borrowed_weights(monkeypatch: pytest.Mon
         assert torch.equal(model.trace(ids).logits, traced.logits)
     for _ in twins(model, n=2):
         torch.testing.assert_close(model.unembed(traced["blocks.1.resid_post"]), traced.logits)
+
+
+@pytest.mark.parametrize("part", ["", "transformer.h.0.mlp"])
+def test_a_forward_on_an_instance_does_not_go_on_running_the_trained_weights(part: str) -> None:
+    module = gpt2()
+    patched = module.get_submodule(part)
+    inner = patched.forward
+    patched.forward = lambda *args, **options: inner(*args, **options)
+    model = wrap(module, id="m")
+    before = digest(module)
+    ids = torch.arange(6)[None]
+    trained = model.trace(ids, read=["blocks.0.mlp.out"])["blocks.0.mlp.out"]
+    for twin in twins(model, n=1):
+        mixed = weights(twin)
+        assert not torch.equal(twin.trace(ids, read=["blocks.0.mlp.out"])["blocks.0.mlp.out"], trained)
+        plain = gpt2()
+        plain.load_state_dict(mixed, strict=False)
+        assert torch.equal(plain(ids).logits, twin.trace(ids).logits)
+    assert digest(module) == before
