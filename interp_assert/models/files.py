@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ModelBroken, ModelChanged
+from ..errors import InterpError, ModelBroken, ModelChanged
 from .directory import tracked_files, weight_files
 from .headers import tensors_of
 from .hub import HubModel
@@ -78,7 +78,7 @@ class FileSource:
         recorded = self.identity.files
         changed = [name for name, digest in recorded.items() if _digest_now(directory / name, digest) != digest]
         if isinstance(self.place, Path):
-            changed += [path.name for path in tracked_files(directory) if path.name not in recorded]
+            changed += [name for name in _tracked_now(directory) if name not in recorded]
         elif changed and "identity" in when:
             raise ModelBroken(
                 f"{self.identity.id}: {', '.join(changed)} in the cache {directory} is not what the hub says it is; "
@@ -96,6 +96,13 @@ def refuse_broken(directory: Path) -> None:
     """Raise ModelBroken if a weight file is truncated or no safetensors file."""
     for path in weight_files(directory):
         tensors_of(path)
+
+
+def _tracked_now(directory: Path) -> list[str]:
+    try:
+        return [path.name for path in tracked_files(directory)]
+    except (OSError, InterpError):
+        return []  # the directory or its weights are gone: the recorded files that are missing say so
 
 
 def _digest_now(path: Path, recorded: str) -> str | None:

@@ -99,9 +99,14 @@ def _find(
 def _directory(parsed: ModelId) -> Path:
     if parsed.scheme != "directory":
         return open_scheme(parsed)
-    directory = Path(parsed.target).expanduser()
+    try:
+        directory = Path(parsed.target).expanduser()
+    except RuntimeError as error:
+        raise ModelNotFound(f"no directory {parsed.target}: {error}") from error
     if not directory.exists():
-        raise ModelNotFound(f"no directory {parsed.target} (looked for {directory.resolve()})")
+        unversioned, at, _ = parsed.target.rpartition("@")
+        hint = "; a directory has no revisions, leave out what follows @" if at and Path(unversioned).is_dir() else ""
+        raise ModelNotFound(f"no directory {parsed.target} (looked for {directory.resolve()}){hint}")
     if not directory.is_dir():
         raise ModelNotFound(f"{parsed.target} is a file; a model is a directory with config.json and model.safetensors")
     return directory.resolve()

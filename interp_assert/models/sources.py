@@ -52,12 +52,14 @@ def parse_id(text: str, revision: str | None = None) -> ModelId:
     label, target = _split_alias(text)
     if not target:
         raise UsageProblem(f"empty model id {text!r}: write zoo:NAME, ./a/directory or org/name")
+    if "://" in target:
+        raise ModelNotFound(f"{target!r} is an address: write org/name[@revision] for a repository of the hub")
     if not _looks_like_path(target):
         matched = _SCHEME.fullmatch(target)
         if matched and not Path(target).is_dir():
             name, step = _split_revision(matched[2], revision, text)
             return ModelId(label or _with_revision(target, step), matched[1], name, step)
-    if _looks_like_path(target) or Path(target).expanduser().is_dir():
+    if _looks_like_path(target) or Path(target).is_dir():
         if revision is not None:
             raise UsageProblem(
                 f"{text!r} is a directory and has no revisions; revision={revision!r} cannot be used with it"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -246,6 +247,11 @@ class TestDamage:
         with pytest.raises(ModelBroken, match=r"config\.json is rejected"):
             _ = load(str(directory)).module
 
+    def test_what_the_architecture_says_is_passed_on(self, directory: Path) -> None:
+        edit_config(directory, num_attention_heads=3)
+        with pytest.raises(ModelBroken, match=r"config\.json is rejected .*\(3\)"):
+            _ = load(str(directory)).module
+
     def test_a_broken_tokenizer(self, directory: Path) -> None:
         (directory / "tokenizer.json").write_text("{}")
         with pytest.raises(ModelBroken, match=r"tokenizer\.json"):
@@ -272,6 +278,16 @@ def test_a_directory_that_changes_after_load(directory: Path) -> None:
     model.verify_unchanged()
     edit_weights(directory, lambda weights: weights["lm_head.weight"].mul_(2))
     with pytest.raises(ModelChanged, match=r"model\.safetensors"):
+        model.verify_unchanged()
+    with pytest.raises(ModelChanged, match=r"since its identity was taken"):
+        _ = model.module
+
+
+@pytest.mark.parametrize("gone", ["everything", "model.safetensors"])
+def test_a_directory_that_is_removed_after_load(directory: Path, gone: str) -> None:
+    model = load(str(directory))
+    shutil.rmtree(directory) if gone == "everything" else (directory / gone).unlink()
+    with pytest.raises(ModelChanged, match=r"model\.safetensors.* changed"):
         model.verify_unchanged()
     with pytest.raises(ModelChanged, match=r"since its identity was taken"):
         _ = model.module
