@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import tempfile
@@ -101,10 +102,14 @@ class Results:
 def write_results(results: Results, path: str | os.PathLike[str]) -> None:
     """Write the document in one piece: a reader sees the old file or the new one, never half of one.
 
-    Raises ``OSError`` if the folder cannot be written, ``ValueError`` for a number that JSON cannot hold; either way
-    ``path`` is left as it was.
+    A symbolic link stays one: the file that it points to is replaced.
+
+    Raises ``OSError`` if the folder cannot be written or ``path`` is no ordinary file (a device, a pipe),
+    ``ValueError`` for a number that JSON cannot hold; either way ``path`` is left as it was.
     """
-    path = Path(path)
+    path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "it is no ordinary file, and cannot be replaced in one piece", str(path))
     text = json.dumps(results.as_dict(), indent=1, allow_nan=False) + "\n"
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:

@@ -4,6 +4,7 @@ the command line."""
 from __future__ import annotations
 
 import math
+import os
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -85,7 +86,7 @@ def make_plan(config: pytest.Config, chosen: Mapping[str, Chosen]) -> Plan:
         trust_remote_code=chosen["trust-remote-code"].value,
     )
     target = chosen["json"].value
-    json = None if target is None else config.invocation_params.dir / Path(target).expanduser()
+    json = None if target is None else config.invocation_params.dir / os.path.expanduser(target)
     return Plan(settings, chosen, known, suites, pasted_suites, pasted, json)
 
 

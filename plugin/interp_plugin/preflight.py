@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from .plan import Plan
+from .text import printable
 
 __all__ = ["preflight"]
 
@@ -22,9 +23,9 @@ def preflight(config: pytest.Config, plan: Plan) -> None:
                 f"the suite {suite.name} needs the pytest plugin {suite.needs_plugin!r}, which is not loaded: "
                 f"install pytest-{suite.needs_plugin} and do not run with -p no:{suite.needs_plugin}"
             )
-    if plan.json is not None:
-        _writable(plan.json, plan.chosen["json"].source)
     _models(plan)
+    if plan.json is not None and not config.getoption("collectonly", False):
+        _writable(plan.json, plan.chosen["json"].source)
 
 
 def _models(plan: Plan) -> None:
@@ -39,7 +40,7 @@ def _models(plan: Plan) -> None:
                 choice.id, device=chosen.device, dtype=chosen.dtype, trust_remote_code=chosen.trust_remote_code
             )
     except UsageProblem as problem:
-        raise pytest.UsageError(" ".join(str(problem).split())) from None
+        raise pytest.UsageError(printable(" ".join(str(problem).split()))) from None
 
 
 def _device_exists(device: str | None) -> None:
@@ -55,6 +56,9 @@ def _writable(target: Path, source: str) -> None:
     """Prove it now by a file beside the target, not after an hour of measuring."""
     if target.is_dir():
         raise pytest.UsageError(f"{source}={target}: it is a directory; name a file")
+    if target.exists() and not target.is_file():
+        # Written in one piece means replaced, which must never happen to /dev/null or a pipe.
+        raise pytest.UsageError(f"{source}={target}: it is a device or a pipe; name an ordinary file")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=target.parent, prefix=f".{target.name}."):

@@ -33,6 +33,10 @@ def broken_directories(path: Path) -> dict[str, str]:
         "zoo:nothing": "*zoo has no model 'nothing'*gpt_neox*",
         "shop:x": "*unknown scheme 'shop'*",
         "a b": "*no model 'a b'*",
+        "~nobody-has-this-name/m": "no directory ~nobody-has-this-name/m: *home directory*",
+        "./empty@main": "no directory ./empty@main *a directory has no revisions*",
+        "https://huggingface.co/org/name": "*is an address: write org/name*",
+        "./\x1b[31mred": "no directory ./?x1b?31mred *",
     }
 
 

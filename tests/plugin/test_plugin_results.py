@@ -80,6 +80,12 @@ class TestWhenItIsNotWritten:
         assert toy.runpytest(*RUN, "--collect-only").ret == 0
         assert left_over(toy.path) == []
 
+    def test_a_model_that_cannot_be_opened_leaves_no_folder_behind(self, toy: pytest.Pytester) -> None:
+        result = toy.runpytest("--interp-model=zoo:missing", "--interp-json=new/results.json")
+        assert result.ret == pytest.ExitCode.USAGE_ERROR
+        assert toy.runpytest("--interp-model=zoo:a", "--interp-json=new/results.json", "--collect-only").ret == 0
+        assert not (toy.path / "new").exists()
+
     def test_a_target_that_goes_away_fails_the_run(self, toy: pytest.Pytester) -> None:
         toy.makeconftest("from stand_in import *\nimport shutil\ndef pytest_collection_finish(): shutil.rmtree('out')")
         result = toy.runpytest(*RUN)

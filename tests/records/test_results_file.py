@@ -116,6 +116,17 @@ class TestWritingInOnePiece:
         assert [path.name for path in tmp_path.iterdir()] == ["r.json"]
         assert target.read_text() == "old"
 
+    def test_only_ordinary_files_are_replaced(self, results: Results, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "pipe")
+        with pytest.raises(OSError, match="no ordinary file"):
+            write_results(results, tmp_path / "pipe")
+        assert (tmp_path / "pipe").is_fifo()
+        (tmp_path / "target.json").write_text("old")
+        (tmp_path / "link.json").symlink_to("target.json")
+        write_results(results, tmp_path / "link.json")
+        assert (tmp_path / "link.json").is_symlink()
+        assert read_results(tmp_path / "target.json") == results
+
     def test_permissions_are_those_of_any_new_file(self, results: Results, tmp_path: Path) -> None:
         write_results(results, tmp_path / "r.json")
         (tmp_path / "other").touch()
