@@ -11,7 +11,7 @@ from ..stats import STANDARD, Budget, ErrorLevels
 if TYPE_CHECKING:
     from ..models import Model
 
-__all__ = ["budget_of", "levels_of", "model_of", "seed_of", "share_of", "twins_of"]
+__all__ = ["budget_of", "copy_length_of", "levels_of", "model_of", "seed_of", "share_of", "twins_of"]
 
 
 def model_of(model: object) -> Model:
@@ -41,6 +41,13 @@ def levels_of(levels: ErrorLevels | None) -> ErrorLevels:
     return levels if levels is not None else ErrorLevels()
 
 
+def copy_length_of(n: int) -> int:
+    """The number of tokens that are said twice: the first of the second copy is not scored, so 2 at least."""
+    if isinstance(n, bool) or not isinstance(n, int) or n < 2:
+        raise UsageProblem(f"n = {n!r} tokens per copy: n must be a whole number of at least 2")
+    return n
+
+
 def share_of(name: str, value: float) -> float:
     """A floor or margin on a share: at least 0 and below 1 (nothing lies above 1)."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not isfinite(value) or not 0.0 <= value < 1.0:
@@ -49,9 +56,9 @@ def share_of(name: str, value: float) -> float:
 
 
 def seed_of(seed: int) -> int:
-    """A seed is a whole number, 0 or more."""
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise UsageProblem(f"seed={seed!r} must be a whole number, 0 or more")
+    """A seed is a whole number, 0 or more, that torch's generators can hold."""
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
+        raise UsageProblem(f"seed={seed!r} must be a whole number, 0 or more and below 2**63")
     return seed
 
 

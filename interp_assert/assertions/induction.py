@@ -11,11 +11,11 @@ from ..measures import InductionScores, measure_induction, measure_repeated_accu
 from ..measures.induction import check_fits
 from ..prompts import PoolTooSmall, RepeatedTokens, RepeatedTokenStream, token_pool
 from ..stats import Budget, ControlResult, ErrorLevels, Measurement, Outcome, SequentialGate, Verdict, combine
-from .asked import budget_of, levels_of, model_of, seed_of, share_of, twins_of
+from .asked import budget_of, copy_length_of, levels_of, model_of, seed_of, share_of, twins_of
 from .engine import draw_until_decided, halvings, needed_in_all
 from .induction_report import measured_details
 from .progress import report
-from .reasons import not_applicable, reason_of, reproduce, sees_the_future
+from .reasons import changed_settings, not_applicable, reason_of, reproduce, sees_the_future
 from .recording import conclude
 
 if TYPE_CHECKING:
@@ -77,11 +77,14 @@ def assert_induction(
     model = model_of(model)
     floor = None if floor is None else share_of("floor", floor)
     margin, allowed, levels = share_of("margin", margin), budget_of(budget), levels_of(levels)
-    seed, twins = seed_of(seed), twins_of(twins)
+    seed, twins, n = seed_of(seed), twins_of(twins), copy_length_of(n)
     claim = _claim(floor, margin, n)
     settings = {"n": n, "seed": seed, "margin": margin, "budget": {"name": allowed.name, "clusters": allowed.clusters}}
     if model.identity.kind != "module":
-        settings["reproduce"] = reproduce("assert_induction", model.id, floor=floor, margin=margin, n=n, seed=seed)
+        changed = changed_settings(allowed, levels, twins, scheme, DEFAULTS.scheme)
+        settings["reproduce"] = reproduce(
+            "assert_induction", model.id, floor=floor, margin=margin, n=n, seed=seed, **changed
+        )
     with model.metered() as span, halvings() as halved:
         try:
             pool = token_pool(model)

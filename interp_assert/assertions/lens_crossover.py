@@ -19,7 +19,7 @@ from .asked import budget_of, levels_of, model_of, seed_of, share_of, twins_of
 from .engine import halvings, needed_in_all
 from .lens_report import count_details, lens_details, text_kl
 from .progress import report
-from .reasons import not_applicable, reason_of, reproduce, sees_the_future
+from .reasons import changed_settings, not_applicable, reason_of, reproduce, sees_the_future
 from .recording import conclude
 
 if TYPE_CHECKING:
@@ -91,7 +91,10 @@ def assert_lens_crossover(
         )
         details: dict[str, Any] = {"quantity": "crossover share", "block": block, "n_blocks": n_blocks, "seed": seed}
         if model.identity.kind != "module":
-            details["reproduce"] = reproduce("assert_lens_crossover", model.id, floor=floor, block=block, seed=seed)
+            changed = changed_settings(allowed, levels, twins, scheme, DEFAULTS.scheme)
+            details["reproduce"] = reproduce(
+                "assert_lens_crossover", model.id, floor=floor, block=block, seed=seed, **changed
+            )
         no_lens = why_no_lens(model) or sees_the_future(model)
         if no_lens is not None:
             return conclude(not_applicable(CHECK, model, layer, claim, no_lens, levels, details, span.cost))

@@ -5,12 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..stats import ControlResult, Cost, ErrorLevels, Outcome, SequentialGate, Verdict
+from ..stats import (
+    QUICK,
+    STANDARD,
+    THOROUGH,
+    Budget,
+    ControlResult,
+    Cost,
+    ErrorLevels,
+    Outcome,
+    SequentialGate,
+    Verdict,
+)
 
 if TYPE_CHECKING:
     from ..models import Model
 
-__all__ = ["not_applicable", "reason_of", "reproduce", "sees_the_future"]
+NAMED_BUDGETS = {budget.name: budget for budget in (QUICK, STANDARD, THOROUGH)}
+
+__all__ = ["changed_settings", "not_applicable", "reason_of", "reproduce", "sees_the_future"]
 
 
 def reason_of(outcome: Outcome, claim: SequentialGate, controls: Sequence[ControlResult]) -> str:
@@ -63,6 +76,20 @@ def not_applicable(
         reason=reason,
         claim_outcome=Outcome.NOT_APPLICABLE,
     )
+
+
+def changed_settings(
+    budget: Budget, levels: ErrorLevels, twins: int | None, scheme: str, default_scheme: str
+) -> dict[str, object]:
+    """What ``reproduce`` has to name of the settings that decide how long is measured: those that are not the
+    defaults."""
+    named = NAMED_BUDGETS.get(budget.name) == budget
+    return {
+        "budget": None if budget == STANDARD else budget.name if named else budget.clusters,
+        "levels": None if levels == ErrorLevels() else levels,
+        "twins": twins,
+        "scheme": None if scheme == default_scheme else scheme,
+    }
 
 
 def reproduce(function: str, model: str, **arguments: object) -> str:

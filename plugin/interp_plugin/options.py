@@ -78,13 +78,15 @@ def error_level(text: str) -> float:
     return float(value)
 
 
-def whole_number(lowest: int) -> Callable[[str], int]:
-    """A converter to an integer of at least ``lowest``."""
+def whole_number(lowest: int, highest: int = 2**63 - 1) -> Callable[[str], int]:
+    """A converter to an integer of at least ``lowest`` and at most ``highest`` (by default what torch can hold)."""
 
     def convert(text: str) -> int:
         value = _number(text, int, "a whole number")
         if value < lowest:
             raise ValueError(f"it must be at least {lowest}")
+        if value > highest:
+            raise ValueError(f"it must be at most {highest}")
         return int(value)
 
     return convert
@@ -215,7 +217,7 @@ def _choose_one(option: Option, config: pytest.Config, environment: Mapping[str,
     if given is None and environment.get(option.environment):
         given, source = environment[option.environment], option.environment
     if given is None:
-        given, source = config.getini(option.ini), f"ini {option.ini}"
+        given, source = _from_ini(option, config), f"ini {option.ini}"
     if given is None or given == []:
         return Chosen(() if option.kind == "list" else option.default, "default")
     if option.kind == "list":
@@ -226,3 +228,13 @@ def _choose_one(option: Option, config: pytest.Config, environment: Mapping[str,
         return Chosen(option.convert(given.strip()), source)
     except ValueError as problem:
         raise pytest.UsageError(f"{source}={given}: {problem}") from None
+
+
+def _from_ini(option: Option, config: pytest.Config) -> Any:
+    try:
+        return config.getini(option.ini)
+    except (ValueError, pytest.UsageError) as problem:
+        if option.ini in str(problem):
+            raise
+        # What pytest says of a bool does not tell which option it speaks of.
+        raise pytest.UsageError(f"ini {option.ini}: {problem}; choose one of yes, no") from None

@@ -178,6 +178,8 @@ def test_a_short_context_or_a_small_vocabulary_is_not_applicable(copier: Model) 
         ({"floor": "high"}, "floor='high'"),
         ({"margin": -0.1}, "margin=-0.1"),
         ({"n": 1}, "n = 1 tokens per copy"),
+        ({"n": "many"}, "n = 'many' tokens per copy"),
+        ({"seed": 2**63}, r"seed=9223372036854775808 must be .* below 2\*\*63"),
         ({"seed": -1}, "seed=-1"),
         ({"budget": "huge"}, "unknown budget 'huge'"),
         ({"budget": 0}, "0 clusters"),
@@ -209,3 +211,18 @@ def test_a_real_model_without_induction_fails(shared: Path, floor: float | None)
     assert verdict.details["accuracy"] < verdict.details["chance"]
     assert verdict.details["prefix_matching"]["best_heads"][0]["score"] < 0.1
     assert 10 < verdict.details["nll_second"] < verdict.details["nll_first"] < 14
+
+
+def test_a_settings_line_repeats_the_claim_as_it_was_made(tmp_path: Path) -> None:
+    gpt2(vocab_size=30).module.save_pretrained(tmp_path)
+    with pytest.raises(NotApplicable) as plain:
+        assert_induction(load(f"m={tmp_path}"))
+    assert plain.value.verdict.details["reproduce"] == "assert_induction(load('m'), margin=0.05, n=20, seed=0)"
+    with pytest.raises(NotApplicable) as changed:
+        assert_induction(load(f"m={tmp_path}"), budget="quick", twins=2, levels=ErrorLevels(fail=0.01))
+    assert changed.value.verdict.details["reproduce"].endswith(
+        "seed=0, budget='quick', levels=ErrorLevels(pass_=0.01, fail=0.01, control=0.01), twins=2)"
+    )
+    with pytest.raises(NotApplicable) as counted:
+        assert_induction(load(f"m={tmp_path}"), budget=7)
+    assert counted.value.verdict.details["reproduce"].endswith("seed=0, budget=7)")

@@ -81,6 +81,7 @@ class TestWhatIsRefused:
             ("--interp-alpha-pass=1", "--interp-alpha-pass=1: it must lie above 0 and below 0.5"),
             ("--interp-alpha-fail=nan", "--interp-alpha-fail=nan: it must lie above 0 and below 0.5"),
             ("--interp-seed=-1", "--interp-seed=-1: it must be at least 0"),
+            (f"--interp-seed={2**63}", f"--interp-seed={2**63}: it must be at most {2**63 - 1}"),
             ("--interp-seed=x", "--interp-seed=x: a whole number is wanted"),
             ("--interp-batch-tokens=0", "--interp-batch-tokens=0: it must be at least 1"),
             ("--interp-suites=nope", "--interp-suites=nope: no suite 'nope'; there are circuits, lens, timing, toy,*"),
@@ -96,6 +97,7 @@ class TestWhatIsRefused:
             ("--interp-device=gpu7", "*'gpu7'*"),
             ("--interp-json=stand_in.py/x.json", "*cannot write there: *"),
             ("--interp-json=.", "*it is a directory; name a file"),
+            ("--interp-json=/dev/null", "*it is a device or a pipe; name an ordinary file"),
         ],
     )
     def test_one_line_exit_4_and_no_results(self, toy: pytest.Pytester, argument: str, said: str) -> None:
@@ -110,6 +112,8 @@ class TestWhatIsRefused:
     def test_other_sources_are_named(self, toy: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
         toy.makeini("[pytest]\ninterp_budget = big")
         toy.runpytest().stderr.fnmatch_lines(["ERROR: ini interp_budget=big: choose one of*"])
+        toy.makeini("[pytest]\ninterp_trust_remote_code = maybe")
+        toy.runpytest().stderr.fnmatch_lines(["ERROR: ini interp_trust_remote_code: *'maybe'; choose one of yes, no"])
         monkeypatch.setenv("INTERP_TRUST_REMOTE_CODE", "perhaps")
         toy.runpytest("--interp-budget=quick").stderr.fnmatch_lines(["*INTERP_TRUST_REMOTE_CODE=perhaps: choose one*"])
 
