@@ -29,8 +29,9 @@ def names(pasted: str, nodeid: str) -> bool:
     return nodeid == pasted or nodeid.startswith((f"{pasted}::", f"{pasted}["))
 
 
-def check_collected(plan: Plan, nodeids: Iterable[str], uses_a_model: bool) -> None:
-    """Raise ``pytest.UsageError`` if a pasted id names nothing, or if a model was given and no test uses one."""
+def check_collected(plan: Plan, nodeids: Iterable[str], uses_a_model: bool, uses_ours: bool) -> None:
+    """Raise ``pytest.UsageError`` if a pasted id names nothing, if a model was given and no test uses one, or if every
+    test that does takes it from elsewhere (``uses_ours`` is false)."""
     nodeids = list(nodeids)
     for pasted in plan.pasted:
         if not any(names(pasted, nodeid) for nodeid in nodeids):
@@ -40,6 +41,13 @@ def check_collected(plan: Plan, nodeids: Iterable[str], uses_a_model: bool) -> N
         raise pytest.UsageError(
             f"{plan.must_collect}, but no test that was collected uses a model: with paths on the command line only "
             "those are collected; name suites too (--interp-suites=all), or write a test that takes interp_model"
+        )
+    if plan.chosen["model"].asked_for_this_run and uses_a_model and not uses_ours:
+        chosen = plan.chosen["model"]
+        raise pytest.UsageError(
+            f"{chosen.source}={','.join(chosen.value)}, but no test that was collected runs on it: a fixture "
+            "interp_model of your own (in a conftest.py) or @pytest.mark.parametrize replaces it; leave the option "
+            "out, or remove that"
         )
 
 
@@ -118,7 +126,13 @@ class SuiteCollection:
         # A worker that raised here would be an internal error: the controller checks what its workers collected
         # (scheduling.py). Under --lf pytest does not even look into files without failures.
         if not is_worker(self.config) and not session.testsfailed and not self.config.getoption("lf", False):
-            check_collected(self.plan, [item.nodeid for item in items], any(map(uses_model, items)))
+            ours = {model.label for model in self.plan.settings.under_test}
+            check_collected(
+                self.plan,
+                [item.nodeid for item in items],
+                uses_a_model=any(map(uses_model, items)),
+                uses_ours=any(model_of(item) in ours for item in items),
+            )
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         # Which of its tests a worker will run is not known here; there, a model is freed when the worker turns to

@@ -88,5 +88,6 @@ class Scheduling:
         # Workers tell what is left after deselection, so what was collected is known only where nothing deselects.
         if session.testsfailed or any(self.config.getoption(name, None) for name in DESELECTING):
             return
-        uses_a_model = any(nodeid.startswith(f"{ROOT}::") or model_in_id(nodeid, self.plan.settings) for nodeid in ids)
-        check_collected(self.plan, ids, uses_a_model)
+        uses_ours = any(model_in_id(nodeid, self.plan.settings) for nodeid in ids)
+        uses_a_model = uses_ours or any(nodeid.startswith(f"{ROOT}::") for nodeid in ids)
+        check_collected(self.plan, ids, uses_a_model=uses_a_model, uses_ours=uses_ours)

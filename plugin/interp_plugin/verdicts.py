@@ -72,11 +72,13 @@ class VerdictRecorder:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        if PENDING not in item.stash:
-            return (yield)
         if call.excinfo is not None:
             _hide_our_frames(self.config, call.excinfo)
         report = yield
+        if call.excinfo is not None:
+            _say_it_in_the_summary(call.excinfo, report)
+        if PENDING not in item.stash:
+            return report
         facts: dict[str, Any] = {"checks": [], "model": model_of(item), "decides": _decides(item)}
         facts["checks"], item.stash[PENDING] = item.stash[PENDING], []
         if call.excinfo is not None and not hasattr(report, "wasxfail"):
@@ -151,6 +153,17 @@ def _message_only(excinfo: pytest.ExceptionInfo[BaseException], report: pytest.T
     if shown.reprcrash is not None:
         shown.reprcrash.message = first_line(message)
     report.longrepr = shown
+
+
+def _say_it_in_the_summary(excinfo: pytest.ExceptionInfo[BaseException], report: pytest.TestReport) -> None:
+    """The short summary and ``--tb=line`` begin with the name of the exception's class, which is longer than the room
+    that they leave for what it says."""
+    from interp_assert.assertions.errors import InterpAssertionError
+    from interp_assert.errors import InterpError
+
+    crash = getattr(report.longrepr, "reprcrash", None)
+    if crash is not None and isinstance(excinfo.value, (InterpAssertionError, InterpError)):
+        crash.message = first_line(str(excinfo.value))
 
 
 def _hide_our_frames(config: pytest.Config, excinfo: pytest.ExceptionInfo[BaseException]) -> None:

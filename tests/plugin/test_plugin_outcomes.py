@@ -102,6 +102,30 @@ class TestOutcomesOfUsersTests:
         full = toy.runpytest("--interp-model=zoo:alpha", "test_mine.py", "--full-trace")
         full.stdout.fnmatch_lines(["*levels.py*"])
 
+    def test_the_short_summary_says_what_failed_not_the_class(self, toy: pytest.Pytester, decisions: Decisions) -> None:
+        decisions(**{"zoo:alpha": "FAIL"})
+        toy.makepyfile(
+            test_mine="""
+            from interp_assert.stats import Budget
+            from stand_in import decide
+
+            def test_claim(interp_model, interp_settings): decide(interp_model, "toy/claim", None, interp_settings)
+
+            def test_without_a_model(): Budget.named("colossal")
+
+            def test_plain(): assert 1 == 2
+            """
+        )
+        result = toy.runpytest("--interp-model=zoo:alpha", "test_mine.py")
+        result.stdout.fnmatch_lines(
+            [
+                "FAILED test_mine.py::test_claim?zoo:alpha? - toy/claim FAIL: *",
+                "FAILED test_mine.py::test_without_a_model - unknown budget 'colossal'*",
+                "FAILED test_mine.py::test_plain - *assert 1 == 2",
+            ]
+        )
+        assert not any("levels.py" in line for line in result.outlines)
+
     def test_verdicts_of_theirs_count_and_are_recorded(self, toy: pytest.Pytester, decisions: Decisions) -> None:
         decisions(**{"zoo:alpha mine/skipped": "NOT_APPLICABLE", "zoo:alpha mine/failed": "FAIL"})
         toy.makepyfile(

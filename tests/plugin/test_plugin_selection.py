@@ -161,6 +161,39 @@ class TestUsersWhoNameTheirModelsThemselves:
         result = toy.runpytest("--interp-model=zoo:alpha,zoo:beta", "--interp-suites=none")
         result.assert_outcomes(passed=2 + 1 + 2)
 
+    @pytest.mark.parametrize("workers", [(), ("-n1",)])
+    def test_a_model_that_was_given_and_is_replaced_everywhere_is_a_usage_error(
+        self, toy: pytest.Pytester, workers: tuple[str, ...]
+    ) -> None:
+        toy.makeconftest(
+            """
+            from stand_in import *
+            from stand_in import ToyModel
+
+            @pytest.fixture
+            def interp_model(): return ToyModel("zoo:mine")
+            """
+        )
+        result = toy.runpytest("--interp-model=zoo:alpha", "--interp-suites=toy", *workers)
+        assert result.ret == pytest.ExitCode.USAGE_ERROR
+        result.stderr.fnmatch_lines(["ERROR: --interp-model=zoo:alpha, but no test that was collected runs on it: *"])
+        toy.runpytest("--interp-suites=toy", *workers).assert_outcomes(passed=2)
+
+    def test_a_parameter_that_is_no_id_is_refused(self, toy: pytest.Pytester) -> None:
+        toy.makepyfile(
+            test_mine="""
+            import pathlib
+            import pytest
+
+            @pytest.mark.parametrize("interp_model", [3, pathlib.Path("there")], indirect=True)
+            def test_it(interp_model): assert interp_model.id == "there"
+            """
+        )
+        (toy.path / "there").mkdir()
+        result = toy.runpytest("test_mine.py")
+        result.assert_outcomes(passed=1, errors=1)
+        result.stdout.fnmatch_lines(["ERROR *a model id is a string, not int: 3*"])
+
 
 class TestSuitesLiveInTheUsersProject:
     def test_hooks_and_fixtures_of_the_root_conftest_hold_for_them(self, toy: pytest.Pytester) -> None:
