@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import entry_points
@@ -50,10 +51,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one sub-command and return its exit status; 2, and one line on stderr, for what cannot be carried out."""
     args = parser().parse_args(argv)
     try:
-        return int(args.func(args))
+        status = int(args.func(args))
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        _stop_writing()  # whoever read has seen enough, as in "| head"
+        return 1
+    except OSError as error:
+        where = error.filename
+        if where is None:
+            _stop_writing()
+            where = "standard output"
+        print(f"interp-assert: {where}: {error.strerror or error}", file=sys.stderr)
+        return 2
     except InterpError as error:
         print(f"interp-assert: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interp-assert: interrupted", file=sys.stderr)
         return 130
+
+
+def _stop_writing() -> None:
+    """Python writes what is left in its buffer when it ends, and would complain once more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

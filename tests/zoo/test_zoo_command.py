@@ -56,6 +56,20 @@ def test_a_file_in_the_way_is_refused(capsys, tmp_path):
     assert "is a file" in capsys.readouterr().err
 
 
+def test_a_model_in_the_way_is_not_overwritten(capsys, tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    assert main(["zoo", "train", "gpt_neox", "--steps", "2", "--out", str(tmp_path)]) == 2
+    assert "holds a model already" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+
+
+def test_a_place_that_cannot_be_written_is_one_line(capsys, tmp_path):
+    (tmp_path / "file").touch()
+    assert main(["zoo", "train", "gpt_neox", "--steps", "2", "--out", str(tmp_path / "file" / "m")]) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said == f"interp-assert: {tmp_path / 'file' / 'm'}: Not a directory"
+
+
 def test_train_writes_a_whole_model_with_its_card(capsys, tmp_path):
     assert main(["zoo", "train", "gpt_neox", "--steps", "2", "--out", str(tmp_path / "m")]) == 0
     said = capsys.readouterr()
