@@ -63,6 +63,13 @@ def test_a_model_in_the_way_is_not_overwritten(capsys, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
 
 
+@pytest.mark.parametrize("content", [b"", b"x", b"PK not a zip"])
+def test_a_damaged_state_is_named(content, capsys, tmp_path):
+    (tmp_path / "training_state.pt").write_bytes(content)
+    assert main(["zoo", "train", "gpt_neox", "--steps", "2", "--out", str(tmp_path)]) == 2
+    assert "training_state.pt cannot be read as an unfinished training; remove it" in capsys.readouterr().err
+
+
 def test_a_place_that_cannot_be_written_is_one_line(capsys, tmp_path):
     (tmp_path / "file").touch()
     assert main(["zoo", "train", "gpt_neox", "--steps", "2", "--out", str(tmp_path / "file" / "m")]) == 2
