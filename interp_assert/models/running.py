@@ -69,6 +69,7 @@ class _Run:
         self.at_tap: dict[tuple[str, str], list[tuple[Tap, Action]]] = {}
         self.at_pattern: dict[str, list[tuple[PatternTap, Action]]] = {}
         self.applied: set[str] = set()
+        self.sliced = False
         # Within one tensor: the module's raw output first, then the addend made of it, then the sum that contains it.
         inside = [site for site in write if site != "logits"]
         for site in sorted(inside, key=lambda site: (bool(anatomy.routes[site].bases), not site.endswith("out_raw"))):
@@ -128,7 +129,7 @@ class _Run:
                     handles += self._watch_patterns(mode)
                 for (path, side), actions in self.at_tap.items():
                     handles.append(self._hook(path, side, actions))
-                sliced = self._slice_before_head(handles)
+                self._slice_before_head(handles)
                 with suppress(_Enough):
                     out = calling.forward(self.module, self.ids)
         finally:
@@ -145,7 +146,11 @@ class _Run:
         logits = take(out, self.anatomy.logits_at)
         for edit in self.write.get("logits", ()):
             logits = checked("logits", edit(logits), logits)
-        return logits if sliced or self.positions is None else logits.index_select(1, self.positions.to(logits.device))
+        return (
+            logits
+            if self.sliced or self.positions is None
+            else logits.index_select(1, self.positions.to(logits.device))
+        )
 
     def _hook(self, path: str, side: str, actions: list[tuple[Tap, Action]]) -> Any:
         count = 0
@@ -208,18 +213,18 @@ class _Run:
             handles.append(target.register_forward_hook(after))
         return handles
 
-    def _slice_before_head(self, handles: list[Any]) -> bool:
+    def _slice_before_head(self, handles: list[Any]) -> None:
         """Keep only the wanted positions before the unembedding, so that logits are made for them alone."""
         head = self.anatomy.readout_head
         if not self.logits or self.positions is None or head is None or "logits" in self.write:
-            return False
+            return
 
         def cut(hidden: torch.Tensor) -> torch.Tensor:
             assert self.positions is not None
+            self.sliced = True
             return hidden.index_select(1, self.positions.to(hidden.device))
 
         handles.append(self._hook(head.path, head.side, [(head, cut)]))
-        return True
 
     def _stop_if_done(self) -> None:
         if not self.logits and not self.waiting:

@@ -214,3 +214,12 @@ class TestBadInput:
             model.trace(tiny.token_ids(), read=[MID], positions=[])
         with pytest.raises(UsageProblem, match="Nothing to trace"):
             model.trace(tiny.token_ids(), logits=False)
+
+
+def test_a_head_that_is_called_past_its_hooks_still_gives_the_chosen_positions() -> None:
+    """A user's own forward may call a module's ``forward`` directly, which runs no hook."""
+    module = tiny.build("gpt2")
+    model = wrap(module)
+    whole = model.trace(tiny.token_ids()).logits
+    module.lm_head.__class__ = type("Quiet", (torch.nn.Linear,), {"__call__": torch.nn.Linear.forward})
+    torch.testing.assert_close(model.trace(tiny.token_ids(), positions=[3]).logits, whole[:, [3]])
