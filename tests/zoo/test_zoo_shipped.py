@@ -94,8 +94,8 @@ def test_the_lens_sees_most_answers_a_block_early(name):
     assert len(seen.top1) == 4
     assert seen.sustained > 0.6
     assert seen.top1[-1] == 1.0
-    if name in LEARNED:
-        assert seen.top1[0] < 0.5, "not at once; the negative, with less to learn, looks facts up in its first block"
+    # only in the default model does hardly any answer show at once: gpt2 has .21 there, the negative nearly all
+    assert (seen.top1[0] < 0.2) == (name == "gpt_neox")
 
 
 def test_induction_emerges_over_the_checkpoints():
