@@ -177,7 +177,8 @@ def open_tokenizer(directory: Path, where: str, *, trust_remote_code: bool) -> A
     except Exception as error:
         names = ", ".join(path.name for path in files)
         raise ModelBroken(
-            f"{where}: the tokenizer in {directory} ({names}) cannot be read: {_first_line(error)}"
+            f"{where}: the tokenizer in {directory} ({names}) cannot be read: {_first_line(error)}; "
+            "save it again with save_pretrained, or remove these files to measure without a tokenizer"
         ) from error
 
 
@@ -190,7 +191,7 @@ def check_finite(module: torch.nn.Module, where: str) -> None:
         if not (torch.isfinite(low) and torch.isfinite(high)):
             raise ModelBroken(
                 f"{where}: the weights are not finite: {name} ({parameter.dtype}) ranges from {low.item()} to "
-                f"{high.item()}"
+                f"{high.item()}; copy or convert them again, in float32 or bfloat16 if they overflowed float16"
             )
 
 
@@ -207,7 +208,9 @@ def _refuse_mismatch(info: Mapping[str, Any], module: torch.nn.Module, where: st
     if info["error_msgs"]:
         faults.append("; ".join(info["error_msgs"]))
     if faults:
-        raise ModelBroken(f"{where}: the weights do not match config.json: {'; '.join(faults)}")
+        raise ModelBroken(
+            f"{where}: the weights do not match config.json: {'; '.join(faults)}; save both again with save_pretrained"
+        )
     if info["unexpected_keys"]:
         # Old checkpoints carry buffers that transformers computes by now (rotary frequencies, causal masks), and some
         # carry another head beside this one: neither is used, and the model is whole without.
