@@ -64,7 +64,8 @@ class Anatomy:
 
     ``streams`` counts the residual streams that run side by side; with more than one, residuals are (batch, pos,
     stream, d_model). ``routes`` maps every available site to the place where it is read and written; ``missing`` maps
-    site patterns to the reason why the model, or our knowledge of it, lacks them.
+    site patterns to the reason why the model, or our knowledge of it, lacks them. ``withdrawn`` and ``doubted`` keep
+    the routes and the readout that failed a proof, for whoever asks what is wrong with them: ``as_claimed``.
     """
 
     architecture: str
@@ -84,6 +85,8 @@ class Anatomy:
     root: torch.nn.Module
     proofs: list[Proof] = field(default_factory=list)
     proven: set[str] = field(default_factory=set)
+    withdrawn: dict[str, Route] = field(default_factory=dict)
+    doubted: Readout | None = None
 
     @property
     def sites(self) -> tuple[str, ...]:
@@ -123,6 +126,16 @@ class Anatomy:
             laid_out = self.exit.lay_out(flat.to(device=like.device, dtype=self.stream_dtype), tuple(flat.shape))
             logits = replay(self.root, self.readout, laid_out)
         return logits.reshape(*leading, logits.shape[-1])
+
+    def withdraw(self, site: str, reason: str) -> None:
+        """Take a site back because a proof failed."""
+        if site in self.routes:
+            self.withdrawn[site] = self.routes.pop(site)
+        self.missing[site] = reason
+
+    def as_claimed(self) -> Anatomy:
+        """The anatomy as it was found, before proofs took anything back: what is examined when one has failed."""
+        return replace(self, routes={**self.routes, **self.withdrawn}, readout=self.readout or self.doubted)
 
     def rebind(self, root: torch.nn.Module) -> Anatomy:
         """The same anatomy over another module of the same architecture (a random-weights twin)."""

@@ -81,7 +81,7 @@ def prove_on_use(anatomy: Anatomy, model: OpenModel, parts: set[str]) -> None:
         if failed:
             sites = [site for site in anatomy.routes if part_of(site) == part]
             for site in sites:
-                del anatomy.routes[site]
+                anatomy.withdrawn[site] = anatomy.routes.pop(site)
             anatomy.missing[part if block_of(sites[0]) is None else f"blocks.*.{part}"] = failed
             anatomy.resolve(sites[0])  # raises SiteNotAvailable, with the reason
 
@@ -255,17 +255,14 @@ def _withdraw(anatomy: Anatomy, proof: Proof) -> None:
     if proof.identity == CAUSALITY:
         anatomy.missing["causality"] = reason
     elif "unembedding" in proof.identity:
-        anatomy.readout = None
+        anatomy.doubted, anatomy.readout = anatomy.readout, None
         anatomy.missing["unembed"] = reason
     elif "addends" in proof.identity:
         for kind in anatomy.blocks[proof.block or 0].kinds:
-            site = f"blocks.{proof.block}.{kind}.out"
-            anatomy.routes.pop(site, None)
-            anatomy.missing[site] = reason
+            anatomy.withdraw(f"blocks.{proof.block}.{kind}.out", reason)
     else:
         for part in ("resid_pre", "resid_post"):
             for site in [
                 site for site in anatomy.routes if part_of(site) == part and proof.block in (None, block_of(site))
             ]:
-                del anatomy.routes[site]
-                anatomy.missing[site] = reason
+                anatomy.withdraw(site, reason)
