@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from .assertions import assert_induction as assert_induction
     from .assertions import assert_lens_crossover as assert_lens_crossover
     from .errors import InterpError as InterpError
+    from .models import Family as Family
     from .models import Model as Model
     from .models import load as load
+    from .models import register_family as register_family
     from .models import wrap as wrap
     from .stats import Budget as Budget
     from .stats import ErrorLevels as ErrorLevels
@@ -28,6 +30,7 @@ __version__ = "0.1.0.dev0"
 _ROOMS = {
     "Budget": "stats",
     "ErrorLevels": "stats",
+    "Family": "models",
     "InterpAssertionError": "assertions",
     "InterpError": "errors",
     "Measurement": "stats",
@@ -38,6 +41,7 @@ _ROOMS = {
     "assert_induction": "assertions",
     "assert_lens_crossover": "assertions",
     "load": "models",
+    "register_family": "models",
     "wrap": "models",
 }
 

@@ -7,6 +7,7 @@ imported at once: fetched lazily, the function ``load`` would be hidden by its m
 from __future__ import annotations
 
 from .batching import BatchHalved, batches, for_batches
+from .families import Family, register_family
 from .identity import Identity
 from .load import load, preflight, wrap
 from .metering import Meter, MeteredSpan
@@ -17,6 +18,7 @@ from .twins import SCHEMES, Twin, Twins, default_twins, twins
 __all__ = [
     "SCHEMES",
     "BatchHalved",
+    "Family",
     "Identity",
     "Meter",
     "MeteredSpan",
@@ -30,6 +32,7 @@ __all__ = [
     "load",
     "parse_id",
     "preflight",
+    "register_family",
     "twins",
     "wrap",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -23,13 +24,18 @@ class Stage:
     after: int
 
 
-def find_stages(recording: Recording) -> tuple[str, list[Stage]] | None:
+def find_stages(recording: Recording, stated: Sequence[str] | None = None) -> tuple[str, list[Stage]] | None:
     """The path of the block list and its executions in order, or None where the model has no such list.
 
     The rule: of the outermost lists whose members ran, the one whose last call ends last among those with at least
-    two executions (a one-block model has a list with a single one).
+    two executions (a one-block model has a list with a single one). A model without such a list is made of its
+    recurrent modules (``nn.GRU``). Where a family states the paths of the blocks, they are these.
     """
-    chosen = _block_calls(recording)
+    if stated is not None:
+        paths = set(stated)
+        chosen: tuple[str, list[Call]] | None = "", [call for call in recording.calls if call.path in paths]
+    else:
+        chosen = _block_calls(recording) or _recurrent_calls(recording)
     if chosen is None:
         return None
     path, calls = chosen
@@ -65,6 +71,11 @@ def _block_calls(recording: Recording) -> tuple[str, list[Call]] | None:
     return None if best is None else (best[1], best[2])
 
 
+def _recurrent_calls(recording: Recording) -> tuple[str, list[Call]] | None:
+    calls = [call for call in recording.calls if isinstance(call.module, torch.nn.RNNBase)]
+    return ("", calls) if calls else None
+
+
 def _streams(recording: Recording, values: dict[Location, int]) -> dict[Location, int]:
     """The floating-point tensors with at least three axes: what could be a residual stream."""
     return {
@@ -78,7 +89,7 @@ def _connect(recording: Recording, calls: list[Call]) -> list[Stage]:
     """Follow the stream: an output of each block that is an input of the next, at the same locations throughout."""
     outs = [_streams(recording, call.outputs) for call in calls]
     ins = [_streams(recording, call.inputs) for call in calls]
-    if not all(outs) or not all(ins):
+    if not calls or not all(outs) or not all(ins):
         return []
     links: list[tuple[Location, Location]] = []
     for left, right in zip(outs, ins[1:], strict=False):

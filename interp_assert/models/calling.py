@@ -1,38 +1,104 @@
-"""Calling a Hugging Face module on token ids, and finding the logits in what it returns."""
+"""Calling a module on token ids, and finding the logits in what it returns."""
 
 from __future__ import annotations
 
 import inspect
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 
-from ..errors import ContextTooShort, EmptyBatch, ModelRefused, TokenOutOfRange
+from ..errors import ContextTooShort, EmptyBatch, ModelRefused, TokenOutOfRange, UsageProblem
+from .families import family_of
 from .graph import Location, tensors_in
 
 
 def forward(module: torch.nn.Module, ids: torch.Tensor) -> Any:
-    """One forward pass over ids (batch, pos), without a key/value cache."""
-    accepted = inspect.signature(module.forward).parameters
-    open_ended = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in accepted.values())
-    options = {"use_cache": False} if "use_cache" in accepted or (open_ended and hasattr(module, "config")) else {}
-    if "input_ids" in accepted:
-        return module(input_ids=ids, **options)
-    return module(ids, **options)
+    """One forward pass over ids (batch, pos), without a key/value cache, as the module's family states or by ids alone.
 
-
-def logits_location(out: Any, batch: int, length: int) -> Location:
-    """Where the logits (batch, pos, vocab) are in a forward pass's result: named ``logits``, or the first tensor of
-    that shape.
+    Raises UsageProblem for a module in training mode.
     """
-    if getattr(out, "logits", None) is not None:
-        return ("logits",)
-    for where, tensor in tensors_in(out):
-        if tensor.ndim == 3 and tensor.shape[:2] == (batch, length) and tensor.is_floating_point():
-            return where
+    if module.training:
+        raise UsageProblem(
+            f"this {type(module).__name__} is in training mode, so its dropout would be measured too: call .eval() on "
+            "it first"
+        )
+    stated = family_of(module).forward
+    with _documented_kernels():
+        if stated is not None:
+            return stated(module, ids)
+        accepted = inspect.signature(module.forward).parameters
+        open_ended = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in accepted.values())
+        options = {"use_cache": False} if "use_cache" in accepted or (open_ended and is_transformers(module)) else {}
+        if "input_ids" in accepted:
+            return module(input_ids=ids, **options)
+        return module(ids, **options)
+
+
+def is_transformers(module: torch.nn.Module) -> bool:
+    """Whether a module is a model of transformers, or inherits from one."""
+    return any(base.__module__.partition(".")[0] == "transformers" for base in type(module).__mro__)
+
+
+@contextmanager
+def _documented_kernels() -> Iterator[None]:
+    """torch's transformer layers take a fused path of other numbers where no module of theirs has a hook; a pass that
+    is read must give the same logits as one that is not.
+    """
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
+
+
+def logits_location(
+    out: Any, batch: int, length: int, *, stated: str | int | None = None, width: int | None = None
+) -> Location:
+    """Where the logits (batch, pos, vocab) are in a forward pass's result: at ``stated``, or under the name ``logits``,
+    or the only tensor of that shape; among several, the only one that is ``width`` wide.
+
+    Raises ModelRefused where there are none, or several that could be them.
+    """
+    tensors = dict(tensors_in(out))
+    fitting = {
+        where: tensor
+        for where, tensor in tensors.items()
+        if tensor.ndim == 3 and tensor.shape[:2] == (batch, length) and tensor.is_floating_point()
+    }
+    if stated is not None:
+        if (stated,) not in fitting:
+            raise ModelRefused(
+                f"the family of this model states that its logits are at {stated!r}; there are none of shape (batch, "
+                f"pos, vocab) = ({batch}, {length}, vocab) there: it returns {_shapes(tensors) or type(out).__name__}"
+            )
+        return (stated,)
+    named = getattr(out, "logits", tensors.get(("logits",)))
+    if named is not None:
+        fitting = {where: tensor for where, tensor in fitting.items() if tensor is named}
+    if len(fitting) > 1 and width is not None:
+        fitting = {where: tensor for where, tensor in fitting.items() if tensor.shape[-1] == width} or fitting
+    if len(fitting) == 1:
+        return next(iter(fitting))
+    what = _shapes(tensors) or f"{type(out).__name__}, in which no tensor was found"
+    if fitting:
+        raise ModelRefused(
+            f"several tensors that the model returns could be its logits ({what}): say which, "
+            "register_family(...): Family(logits=key or index)"
+        )
     raise ModelRefused(
-        f"the model returns {type(out).__name__} without logits (batch, pos, vocab): it is not a causal language model"
+        f"the model returns no logits (batch, pos, vocab) for every position of ids {(batch, length)}: it returns "
+        f"{what}. It is not a causal language model, or it makes them when asked otherwise: "
+        "register_family(...): Family(forward=lambda module, ids: ...)"
     )
+
+
+def _shapes(tensors: dict[Location, torch.Tensor]) -> str:
+    named = (f"{'.'.join(map(str, where)) or 'a tensor'}: {tuple(tensor.shape)}" for where, tensor in tensors.items())
+    return ", ".join(itertools.islice(named, 6))
 
 
 def as_ids(ids: Any, *, vocab_size: int, max_positions: int | None, device: torch.device, model: str) -> torch.Tensor:

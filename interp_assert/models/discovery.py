@@ -7,11 +7,12 @@ from itertools import pairwise
 
 import torch
 
-from ..errors import UnprovenAnatomy
+from ..errors import UnprovenAnatomy, UsageProblem
 from . import calling, proof
 from .anatomy import Anatomy, Block
 from .blocks import Stage, find_stages
 from .components import BlockParts, dissect
+from .families import family_of
 from .flow import Flow
 from .graph import Recording, record
 from .opened import OpenModel
@@ -33,11 +34,12 @@ def discover(model: OpenModel) -> Anatomy:
     length = DISCOVERY_LENGTH if model.max_positions is None else min(DISCOVERY_LENGTH, model.max_positions)
     ids = proof.random_ids(model, rows=2, length=length)
     recording = record(model.module, lambda: calling.forward(model.module, ids), tuple(ids.shape))  # type: ignore[arg-type]
-    found = find_stages(recording)
+    found = find_stages(recording, _stated_blocks(model))
     if found is None:
         raise UnprovenAnatomy(
             f"{model.id}: no stack of blocks was found in this {model.architecture}: no ModuleList "
-            "of which two members ran and through which one stream of vectors goes."
+            "of which two members ran and through which one stream of vectors goes. Say where the blocks are: "
+            f"register_family({model.class_name}): Family(blocks=[paths of modules])."
         )
     anatomy = _assemble(model, recording, found[1], ids)
     proof.prove_at_load(anatomy, model)
@@ -57,8 +59,9 @@ def _assemble(model: OpenModel, recording: Recording, stages: Sequence[Stage], i
     for index, (stage, inside) in enumerate(zip(stages, parts, strict=True)):
         routes.update(_block_routes(recording, index, stage, inside))
     _collect_missing(parts, missing)
-    logits_at = calling.logits_location(recording.result, *ids.shape)
-    readout = find_readout(flow, stages[-1].call, stages[-1].after, recording.calls[0].outputs[logits_at])
+    stated = family_of(model.module).logits
+    logits_at = calling.logits_location(recording.result, *ids.shape, stated=stated, width=model.vocab_size)
+    readout = find_readout(flow, stages[-1].call, stages[-1].after, recording.results[logits_at])
     if isinstance(readout, str):
         missing["unembed"] = readout
         missing["final_norm"] = readout
@@ -86,6 +89,19 @@ def _assemble(model: OpenModel, recording: Recording, stages: Sequence[Stage], i
         replays=tuple(inside.replay for inside in parts),
         root=model.module,
     )
+
+
+def _stated_blocks(model: OpenModel) -> Sequence[str] | None:
+    """The paths that the model's family states, if it does."""
+    paths = family_of(model.module).blocks
+    there = dict(model.module.named_modules())
+    for path in paths or ():
+        if path not in there:
+            raise UsageProblem(
+                f"block {path!r} is no module of this {model.class_name}; it has "
+                f"{', '.join(name for name, _ in model.module.named_children())}, and what is in them"
+            )
+    return paths
 
 
 def _streams(shape: tuple[int, ...], rows: tuple[int, int]) -> int:

@@ -70,6 +70,7 @@ class Recording:
     dtypes: dict[int, torch.dtype] = field(default_factory=dict)
     leaves: dict[int, torch.Tensor] = field(default_factory=dict)
     result: Any = None
+    results: dict[Location, int] = field(default_factory=dict)
 
     def ancestors(self, call: int) -> Iterator[int]:
         """The call itself and every call around it, innermost first; ``-1`` (no module) is not yielded."""
@@ -267,6 +268,7 @@ def record(module: torch.nn.Module, forward: Callable[[], Any], rows: tuple[int,
             handles.append(part.register_forward_hook(after))
         with torch.no_grad(), recorder:
             recording.result = forward()
+            recording.results = {at: recorder.name(tensor) for at, tensor in tensors_in(recording.result)}
     finally:
         for handle in handles:
             handle.remove()

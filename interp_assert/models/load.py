@@ -59,15 +59,28 @@ def preflight(
     return _find(id, revision, trust_remote_code=trust_remote_code, device=device, dtype=dtype)[0]
 
 
-def wrap(module: torch.nn.Module, tokenizer: Any | None = None, *, id: str | None = None) -> Model:
-    """A handle of a causal language model that you already hold, on its device and in its dtype.
+def wrap(
+    module: torch.nn.Module,
+    tokenizer: Any | None = None,
+    *,
+    id: str | None = None,
+    vocab_size: int | None = None,
+    max_positions: int | None = None,
+) -> Model:
+    """A handle of a causal language model that you already hold, on its device and in its dtype: one of transformers,
+    or any torch module that makes logits (batch, pos, vocab) of ids (batch, pos), as a tensor or within a tuple, dict
+    or dataclass.
 
     The module is put in eval mode and stays so; nothing else about it changes, and its ``requires_grad`` flags stay as
-    they are. Its identity is the sha256 over its state dict.
+    they are. Its identity is the sha256 over its state dict. ``vocab_size`` and ``max_positions`` (the longest
+    sequence) are read from the module where they are not given; ``register_family`` says what cannot be read.
+
+    Raises ModelRefused for a module that is no language model, is not deterministic, or has no weights yet;
+    UsageProblem for sizes that the module contradicts; ModelBroken for weights that are not finite.
     """
     from .wrapped import wrap_module
 
-    return wrap_module(module, tokenizer, id=id)
+    return wrap_module(module, tokenizer, id=id, vocab_size=vocab_size, max_positions=max_positions)
 
 
 def _find(

@@ -47,11 +47,21 @@ class Model:
     is imported or read until ``module``, ``tokenizer`` or ``config`` is asked for.
     """
 
-    def __init__(self, identity: Identity, source: Source, *, batch_tokens: int = DEFAULT_BATCH_TOKENS) -> None:
+    def __init__(
+        self,
+        identity: Identity,
+        source: Source,
+        *,
+        batch_tokens: int = DEFAULT_BATCH_TOKENS,
+        vocab_size: int | None = None,
+        max_positions: int | None = None,
+    ) -> None:
         self.identity = identity
         self.meter = Meter()
         self.source = source
         self.batch_tokens = batch_tokens
+        self._vocab_size = vocab_size
+        self._max_positions = max_positions
         self._module: torch.nn.Module | None = None
         self._tokenizer: Any = None
         self._tokenizer_opened = False
@@ -93,7 +103,7 @@ class Model:
 
     @property
     def module(self) -> torch.nn.Module:
-        """The Hugging Face module: eval mode, no gradients; loaded on first use."""
+        """The module: eval mode, no gradients; loaded on first use."""
         if self._take_back is not None:
             self._take_back()
         if self._module is None:
@@ -121,8 +131,9 @@ class Model:
 
     @property
     def config(self) -> Any:
-        """The transformers config; of a model that is not open yet, without loading weights."""
-        if self._module is not None:
+        """The transformers config; of a model that is not open yet, without loading weights. A module that has none
+        is given an ``OwnConfig``."""
+        if self._module is not None and hasattr(getattr(self._module, "config", None), "get_text_config"):
             return self._module.config
         if self._config is None:
             self._config = self.source.open_config()
@@ -155,7 +166,7 @@ class Model:
 
     @property
     def architecture(self) -> str:
-        """The config's model_type, such as ``"gpt_neox"``."""
+        """The config's model_type, such as ``"gpt_neox"``; the class of a module that has none."""
         return str(getattr(self.config, "model_type", None) or type(self._held).__name__)
 
     @property
@@ -165,7 +176,10 @@ class Model:
 
     @property
     def max_positions(self) -> int | None:
-        """The context length that the config states; None where it states none (recurrent models, ALiBi)."""
+        """The longest sequence that the model takes, as the config states it; None where nothing limits it (recurrent
+        models, ALiBi)."""
+        if self._max_positions is not None:
+            return self._max_positions
         for key in ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "max_sequence_length"):
             value = getattr(self.text_config, key, None)
             if isinstance(value, int) and not isinstance(value, bool) and value > 0:
@@ -175,6 +189,8 @@ class Model:
     @property
     def vocab_size(self) -> int:
         """Number of token ids: valid ids are 0 to vocab_size - 1."""
+        if self._vocab_size is not None:
+            return self._vocab_size
         size = getattr(self.text_config, "vocab_size", None)
         if isinstance(size, int):
             return size

@@ -8,7 +8,8 @@ routers).
   biases, the SSMs' D and time steps.
 - ``permute``: the entries of every matrix are shuffled within it: the same marginals exactly, outliers too. Vectors
   are kept.
-- ``init``: the architecture's own initialisation, of everything.
+- ``init``: the architecture's own initialisation, of everything: transformers' ``initialize_weights``, what a family
+  states, or else each module's ``reset_parameters`` and then the model's ``_init_weights`` where it has one.
 - ``*_keepemb``: the same, with all embeddings, the unembedding and the norms kept (Heap et al., "R-"): isolates what
   was learned in between.
 
@@ -20,13 +21,16 @@ afterwards.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import nn
 
 from ..errors import ModelBroken, ModelRefused
+from . import calling
+from .families import family_of
+from .taps import take
 
 __all__ = ["is_matrix", "kept_parameters", "randomise", "refuse_non_finite_logits", "seed_of"]
 
@@ -36,22 +40,32 @@ _INITIALISED = (
 _DECAY = "A_log"
 
 
-def randomise(module: nn.Module, scheme: str, *, seed: int, k: int) -> None:
+def randomise(module: nn.Module, scheme: str, *, seed: int, k: int, head: str | None = None) -> None:
     """Randomise ``module``, which holds the trained weights, in place. Twin ``k`` of a seed is the same whatever came
-    before it."""
+    before it. ``head`` is the path of the unembedding where the module does not say which it is.
+
+    Raises ModelRefused where the scheme changes nothing, and as ``initialise``.
+    """
     base, _, keep = scheme.partition("_")
-    kept = kept_parameters(module) if keep else set()
+    kept = kept_parameters(module, head) if keep else set()
     decays = {name for name, _ in module.named_parameters() if name.rsplit(".", 1)[-1] == _DECAY}
     if base == "init":
         changed = {name for name, _ in module.named_parameters()} - kept
         initialise(module, changed, seed_of(seed, scheme, k, "init"))
         return
     change = _resample if base == "resample" else _permute
+    matrices = {
+        name: parameter
+        for name, parameter in module.named_parameters()
+        if name not in kept and name not in decays and is_matrix(parameter) and parameter.is_floating_point()
+    }
+    if not matrices:
+        raise ModelRefused(
+            f"{type(module).__name__} has no matrices that {scheme} could change: its twins would be the model itself"
+        )
     with torch.no_grad():
-        for name, parameter in module.named_parameters():
-            if name not in kept and name not in decays and is_matrix(parameter) and parameter.is_floating_point():
-                generator = torch.Generator().manual_seed(seed_of(seed, base, k, name))
-                change(parameter, generator)
+        for name, parameter in matrices.items():
+            change(parameter, torch.Generator().manual_seed(seed_of(seed, base, k, name)))
     if decays:
         initialise(module, decays, seed_of(seed, base, k, _DECAY))
 
@@ -61,10 +75,12 @@ def is_matrix(parameter: torch.Tensor) -> bool:
     return sum(length > 1 for length in parameter.shape) >= 2
 
 
-def kept_parameters(module: nn.Module) -> set[str]:
+def kept_parameters(module: nn.Module, head: str | None = None) -> set[str]:
     """The names of the parameters that ``*_keepemb`` keeps: embeddings of all kinds, the unembedding, norms."""
+    ends = [getattr(module, name, lambda: None)() for name in ("get_input_embeddings", "get_output_embeddings")]
+    if head is not None:
+        ends.append(module.get_submodule(head))
     keep: set[int] = set()
-    ends = [module.get_input_embeddings(), module.get_output_embeddings()]  # type: ignore[operator]
     for part in [*ends, *module.modules()]:
         if part is not None and (
             part in ends or isinstance(part, nn.Embedding) or "norm" in type(part).__name__.lower()
@@ -78,17 +94,16 @@ def initialise(module: nn.Module, names: set[str], seed: int) -> None:
 
     Raises ModelRefused if the module has none, or if it leaves one of them as trained.
     """
-    start: Callable[[], None] | None = getattr(module, "initialize_weights", None)
-    if start is None:
-        raise ModelRefused(
-            f"{type(module).__name__} has no initialisation of its own; choose scheme resample or permute"
-        )
     parameters = {name: parameter for name, parameter in module.named_parameters() if name in names}
     before = {name: (parameter._version, _sample(parameter)) for name, parameter in parameters.items()}
     devices = sorted({p.device.index or 0 for p in module.parameters() if p.device.type == "cuda"})
-    with _unmarked(module, set(map(id, parameters.values()))), torch.random.fork_rng(devices=devices), torch.no_grad():
+    with torch.random.fork_rng(devices=devices), torch.no_grad():
         torch.manual_seed(seed)
-        start()
+        if family_of(module).initialise is None and calling.is_transformers(module):
+            with _unmarked(module, set(map(id, parameters.values()))):
+                module.initialize_weights()  # type: ignore[operator]
+        else:
+            _initialise_own(module, set(map(id, parameters.values())))
     untouched = [
         name
         for name, parameter in parameters.items()
@@ -97,16 +112,38 @@ def initialise(module: nn.Module, names: set[str], seed: int) -> None:
     if untouched:
         raise ModelRefused(
             f"the initialisation of {type(module).__name__} leaves {', '.join(untouched[:3])} as trained; choose "
-            "scheme resample or permute"
+            "scheme resample or permute, or state one: register_family(...): Family(initialise=...)"
         )
 
 
-def refuse_non_finite_logits(module: nn.Module, vocab_size: int, where: str) -> None:
+def _initialise_own(module: nn.Module, changing: set[int]) -> None:
+    """Initialise a module that is not of transformers, and put back what is not among the tensors in ``changing``."""
+    rest = [tensor for tensor in (*module.parameters(), *module.buffers()) if id(tensor) not in changing]
+    kept = [tensor.detach().clone() for tensor in rest]
+    stated = family_of(module).initialise
+    if stated is not None:
+        stated(module)
+    else:
+        for part in module.modules():
+            for method in ("reset_parameters", "_reset_parameters"):  # the name that torch's own modules give it
+                if callable(getattr(part, method, None)):
+                    getattr(part, method)()
+        if callable(getattr(module, "_init_weights", None)):
+            module.apply(module._init_weights)  # type: ignore[arg-type]
+    for tensor, value in zip(rest, kept, strict=True):
+        tensor.copy_(value)
+
+
+def refuse_non_finite_logits(
+    module: nn.Module, vocab_size: int, where: str, *, max_positions: int | None = None
+) -> None:
     """Raise ModelBroken if a short random batch gives logits that are NaN or infinite."""
     generator = torch.Generator().manual_seed(0)
-    ids = torch.randint(vocab_size, (2, 16), generator=generator).to(next(module.parameters()).device)
+    shape = (2, 16 if max_positions is None else min(16, max_positions))
+    ids = torch.randint(vocab_size, shape, generator=generator).to(next(module.parameters()).device)
     with torch.no_grad():
-        logits = module(input_ids=ids, use_cache=False).logits
+        out = calling.forward(module, ids)
+    logits = take(out, calling.logits_location(out, *shape, stated=family_of(module).logits, width=vocab_size))
     if not torch.isfinite(logits).all():
         raise ModelBroken(
             f"{where}: these random weights give logits that are not finite; choose another scheme of twins"

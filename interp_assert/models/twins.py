@@ -80,7 +80,13 @@ class Twin(Model):
     its forward passes are part of what the verdict on ``trained`` costs."""
 
     def __init__(self, trained: Model, identity: Identity, source: _TwinSource) -> None:
-        super().__init__(identity, source, batch_tokens=trained.batch_tokens)
+        super().__init__(
+            identity,
+            source,
+            batch_tokens=trained.batch_tokens,
+            vocab_size=trained.vocab_size,
+            max_positions=trained.max_positions,
+        )
         self.trained = trained
         self.meter = trained.meter
         self.siblings: Twins | None = None
@@ -134,13 +140,14 @@ class _TwinSource:
 def _generate(model: Model, scheme: str, n: int, seed: int) -> Generator[Twin, None, None]:
     from .randomise import randomise, refuse_non_finite_logits
 
+    head = _head(model) if scheme.endswith("_keepemb") else None
     host: _Copy | _Borrowed = _Copy(model) if _copies_well(model.module) and _two_fit(model) else _Borrowed(model)
     try:
         for k in range(n):
             module = host.with_trained_weights()
             id = f"{model.id}~{scheme}#{k}"
-            randomise(module, scheme, seed=seed, k=k)
-            refuse_non_finite_logits(module, model.vocab_size, id)
+            randomise(module, scheme, seed=seed, k=k, head=head)
+            refuse_non_finite_logits(module, model.vocab_size, id, max_positions=model.max_positions)
             digest = hashlib.sha256(f"{model.identity.sha256}\0{scheme}\0{seed}\0{k}".encode()).hexdigest()
             facts = {"trained": model.id, "scheme": scheme, "seed": seed, "k": k}
             source = _TwinSource(model, module, id, facts)
@@ -249,6 +256,14 @@ def _copies_well(module: torch.nn.Module) -> bool:
     one.
     """
     return not any("forward" in vars(part) for part in module.modules())
+
+
+def _head(model: Model) -> str | None:
+    """The path of the unembedding of a module that does not say which it is: where the readout, if known, has it."""
+    if hasattr(model.module, "get_output_embeddings"):
+        return None
+    tap = model.anatomy.readout_head
+    return None if tap is None else tap.path
 
 
 def _two_fit(model: Model) -> bool:

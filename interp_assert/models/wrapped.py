@@ -1,4 +1,4 @@
-"""A model that the user already holds as a module."""
+"""A model that the user already holds as a module: one of transformers, or any other language model in torch."""
 
 from __future__ import annotations
 
@@ -9,19 +9,41 @@ from typing import Any
 import torch
 
 from ..errors import ModelChanged, ModelRefused
+from . import calling
+from .families import family_of
 from .identity import Identity, digest_of_state
 from .model import Model
 from .opening import check_finite
+from .probing import probe
 
-__all__ = ["wrap_module"]
+__all__ = ["OwnConfig", "wrap_module"]
+
+
+@dataclass(frozen=True)
+class OwnConfig:
+    """What stands for the transformers config of a module that has none: its special ids, if it names any."""
+
+    model_type: str
+    bos_token_id: Any = None
+    eos_token_id: Any = None
+    pad_token_id: Any = None
+
+    @classmethod
+    def of(cls, module: torch.nn.Module) -> OwnConfig:
+        """Read from the module's own config, a mapping or any object."""
+        own = getattr(module, "config", None)
+        names = ("model_type", "bos_token_id", "eos_token_id", "pad_token_id")
+        stated = {name: own.get(name) if isinstance(own, Mapping) else getattr(own, name, None) for name in names}
+        return cls(str(stated.pop("model_type") or type(module).__name__), **stated)
 
 
 @dataclass
 class ModuleSource:
-    """The user's module and tokenizer."""
+    """The user's module and tokenizer; ``config`` is the module's own if it is one of transformers."""
 
     module: torch.nn.Module
     tokenizer: Any | None
+    config: Any
 
     def open_module(self) -> torch.nn.Module:
         return self.module
@@ -30,10 +52,10 @@ class ModuleSource:
         return self.tokenizer
 
     def open_config(self) -> Any:
-        return self.module.config
+        return self.config
 
     def verify(self, identity: Identity) -> None:
-        if digest_of_state(self.module.state_dict()) != identity.sha256:
+        if digest_of_state(_tensors(self.module)) != identity.sha256:
             raise ModelChanged(
                 f"{identity.id}: the module's weights changed since it was wrapped; wrap and measure it again"
             )
@@ -42,17 +64,74 @@ class ModuleSource:
         return {}
 
 
-def wrap_module(module: torch.nn.Module, tokenizer: Any | None, *, id: str | None) -> Model:
+def wrap_module(
+    module: torch.nn.Module,
+    tokenizer: Any | None,
+    *,
+    id: str | None,
+    vocab_size: int | None = None,
+    max_positions: int | None = None,
+) -> Model:
     """See ``load.wrap``."""
     if not isinstance(module, torch.nn.Module):
-        raise ModelRefused(f"wrap() takes a Hugging Face module, not {type(module).__name__}; use load(id) for an id")
-    if getattr(module, "config", None) is None or module.get_output_embeddings() is None:  # type: ignore[operator]
-        raise ModelRefused(
-            f"{type(module).__name__} is no causal language model of transformers: it has no config or no "
-            "language-model head"
-        )
-    name = id or getattr(module.config, "name_or_path", None) or type(module).__name__
+        hint = "create an instance first" if isinstance(module, type) else "use load(id) for an id"
+        raise ModelRefused(f"wrap() takes a language model that is a torch module, not {_what(module)}; {hint}")
+    _refuse_without_weights(module)
+    with_config = _is_transformers_with_head(module)
+    config = module.config if with_config else OwnConfig.of(module)
+    name = id or getattr(config, "name_or_path", None) or type(module).__name__
     check_finite(module, str(name))
     module.eval()
-    identity = Identity(id=str(name), kind="module", revision=None, sha256=digest_of_state(module.state_dict()))
-    return Model(identity, ModuleSource(module, tokenizer))
+    training = next((path for path, part in module.named_modules() if part.training), None)
+    if training is not None:
+        raise ModelRefused(
+            f"{training or type(module).__name__} stays in training mode after .eval(), so its dropout would be "
+            "measured too: its train() must set .training of itself and its children, as torch.nn.Module's does"
+        )
+    if not with_config or vocab_size is not None or max_positions is not None:
+        shown = probe(module, family_of(module), vocab_size=vocab_size, max_positions=max_positions)
+        vocab_size, max_positions = shown.vocab_size, shown.max_positions
+    identity = Identity(id=str(name), kind="module", revision=None, sha256=digest_of_state(_tensors(module)))
+    return Model(identity, ModuleSource(module, tokenizer, config), vocab_size=vocab_size, max_positions=max_positions)
+
+
+def _refuse_without_weights(module: torch.nn.Module) -> None:
+    if next(module.parameters(), None) is None:
+        raise ModelRefused(
+            f"this {type(module).__name__} has no parameters: there is nothing that it could have learned"
+        )
+    for path, part in module.named_modules():
+        if hasattr(part, "_hf_hook"):  # accelerate brings the weights of such a module when it runs
+            continue
+        for name, tensor in (*part.named_parameters(recurse=False), *part.named_buffers(recurse=False)):
+            if tensor.is_meta:
+                raise ModelRefused(
+                    f"{path}{'.' if path else ''}{name} of this {type(module).__name__} is on the meta device and has "
+                    "no values: load the weights before wrap() (load_state_dict(..., assign=True)), or build the "
+                    "module outside of torch.device('meta')"
+                )
+
+
+def _is_transformers_with_head(module: torch.nn.Module) -> bool:
+    """Whether it is a model of transformers that states its config and has a head.
+
+    Raises ModelRefused for one of transformers' own without a language-model head.
+    """
+    if not calling.is_transformers(module):
+        return False
+    with_head = getattr(module, "config", None) is not None and module.get_output_embeddings() is not None  # type: ignore[operator]
+    if not with_head and type(module).__module__.partition(".")[0] == "transformers":
+        raise ModelRefused(
+            f"{type(module).__name__} is no causal language model of transformers: it has no config or no "
+            "language-model head; open it with AutoModelForCausalLM"
+        )
+    return with_head
+
+
+def _tensors(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """The state dict without what modules keep there besides tensors (``get_extra_state``)."""
+    return {name: value for name, value in module.state_dict().items() if isinstance(value, torch.Tensor)}
+
+
+def _what(thing: Any) -> str:
+    return f"the class {thing.__name__}" if isinstance(thing, type) else type(thing).__name__

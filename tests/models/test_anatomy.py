@@ -283,8 +283,8 @@ class TestWhatCannotBeProven:
 
         stages = module.find_stages
 
-        def shifted(recording: object) -> object:
-            path, found = stages(recording)  # type: ignore[arg-type, misc]
+        def shifted(recording: object, stated: object) -> object:
+            path, found = stages(recording, stated)  # type: ignore[arg-type, misc]
             return path, [replace(stage, call=after.call) for stage, after in pairwise(found)]
 
         monkeypatch.setattr(module, "find_stages", shifted)
