@@ -47,8 +47,8 @@ class Proof:
 
 @dataclass(frozen=True)
 class Block:
-    """One block in order of execution: its module's path, the kinds of its addends, attention heads where it has
-    attention.
+    """One block in order of execution: its module's path and the kinds of its addends; where it has attention, its
+    heads, how many of them have keys and values of their own, and whether a head's output is just its weighted values.
     """
 
     index: int
@@ -56,6 +56,8 @@ class Block:
     kinds: tuple[str, ...]
     parallel: bool
     n_heads: int | None
+    n_kv_heads: int | None = None
+    weighted_values: bool = False
 
 
 @dataclass

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import prod
 
+from .attention import Heads, find_heads
 from .blocks import Stage
 from .flow import MATMULS, Flow, op_name
+from .functions import made_by_function
 from .graph import Call, Op
-from .kinds import attention_ops, kind_of
+from .kinds import kind_of
 from .residual import Add, Cast, Norm, Scale, Side, Step, residual_chain, scaling, split_side
-from .taps import PatternTap, Route, Tap, input_tap, located_tap, nth_call, output_tap
+from .taps import AnyTap, Route, Tap, input_tap, located_tap, output_tap
 
 SITES_OF = {
-    "attn": ("attn.out", "attn.out_raw", "attn.pattern"),
+    "attn": ("attn.out", "attn.out_raw", "attn.q", "attn.k", "attn.v", "attn.pattern", "attn.head_out"),
     "mlp": ("mlp.out", "mlp.out_raw", "mlp.neurons"),
     "ssm": ("ssm.out", "ssm.out_raw"),
     "mixer": ("mixer.out", "mixer.out_raw"),
@@ -39,7 +42,7 @@ class BlockParts:
 
     kinds: tuple[str, ...] = ()
     parallel: bool = False
-    n_heads: int | None = None
+    heads: Heads | None = None
     replay: list[tuple[str, object]] | None = None
     routes: dict[str, Route] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
@@ -52,6 +55,7 @@ def dissect(flow: Flow, stage: Stage) -> BlockParts:
     if chain is None:
         for site in ("resid_mid", *SITES_OF["attn"], *SITES_OF["mlp"]):
             parts.missing[site] = "the block's output is not made of its input by adding, scaling and normalising"
+        _add_heads(flow, stage, flow.cone(stage.after, [stage.before]), parts)
         return parts
     barrier = [stage.before, *(step.value for step in chain)]
     additions = [(step, _components(flow, stage.call, step, barrier)) for step in chain if isinstance(step, Add)]
@@ -66,9 +70,9 @@ def dissect(flow: Flow, stage: Stage) -> BlockParts:
                     f"the block adds {kinds.count(component.kind)} of them; one name would be ambiguous"
                 )
             continue
-        _add_out(flow, stage.call, component, parts)
+        _add_out(flow, stage, component, parts)
         if component.kind == "attn":
-            _add_pattern(flow, stage, component, parts)
+            _add_heads(flow, stage, component.cone, parts)
         if component.kind == "mlp":
             _add_neurons(flow, stage.call, component, barrier, parts)
     _add_mid(flow, stage, chain, additions, parts)
@@ -126,16 +130,16 @@ def _name_absent(kinds: list[str], parts: BlockParts) -> None:
                 parts.missing.setdefault(site, f"the block has no {what}: it adds {' and '.join(kinds) or 'nothing'}")
 
 
-def _add_out(flow: Flow, block: Call, component: Component, parts: BlockParts) -> None:
+def _add_out(flow: Flow, stage: Stage, component: Component, parts: BlockParts) -> None:
     kind = component.kind
-    taps = [_tap_of_side(flow, block, side) for side in component.sides]
+    taps = [_tap_of_side(flow, stage, side) for side in component.sides]
     known = [tap for tap in taps if tap is not None]
     if len(known) < len(taps) or not known:
-        parts.missing[f"{kind}.out"] = "the addend is computed by functions, not handed out by a module"
+        parts.missing[f"{kind}.out"] = "the addend is handed out neither by a module nor by a torch function"
     else:
         known.sort(key=lambda tap: _ends(flow, tap))
         parts.routes[f"{kind}.out"] = Route(tuple(known), known[-1], tuple(known[:-1]))
-    raw = _mixer_call(flow, block, list(component.cone))
+    raw = _mixer_call(flow, stage.call, list(component.cone))
     floats = (
         {} if raw is None else {at: v for at, v in raw.outputs.items() if flow.recording.dtypes[v].is_floating_point}
     )
@@ -145,14 +149,13 @@ def _add_out(flow: Flow, block: Call, component: Component, parts: BlockParts) -
         parts.routes[f"{kind}.out_raw"] = Route.at(located_tap(flow.recording, raw, "output", next(iter(floats))))
 
 
-def _tap_of_side(flow: Flow, block: Call, side: Side) -> Tap | None:
-    """Where an addend is handed out by a module, looking through copies and scalings done by functions."""
-    value: int | None = side.value
-    factor = side.factor
-    while value is not None:
-        call = flow.outermost_producer(value, block.index)
-        if call is not None:
-            return output_tap(flow.recording, call, value, factor)
+def _tap_of_side(flow: Flow, stage: Stage, side: Side) -> AnyTap | None:
+    """Where an addend is handed out by a module, looking through copies and scalings done by functions; else where a
+    function makes it.
+    """
+    value, factor = side.value, side.factor
+    shapes = flow.recording.shapes
+    while (call := flow.outermost_producer(value, stage.call.index)) is None:
         op = flow.op(value)
         if op is None:
             return None
@@ -160,12 +163,19 @@ def _tap_of_side(flow: Flow, block: Call, side: Side) -> Tap | None:
             value = source
         elif (scaled := scaling(flow, op)) is not None:
             value, factor = scaled[0], factor.times(scaled[1])
+        elif shapes[side.value] == shapes[stage.after]:
+            return _inside(stage.call, made_by_function(flow.recording, side.value, side.factor))
         else:
             return None
-    return None
+    return output_tap(flow.recording, call, value, factor)
 
 
-def _ends(flow: Flow, tap: Tap) -> int:
+def _inside(block: Call, tap: AnyTap | None) -> AnyTap | None:
+    """A tap, if it is reached while the block runs."""
+    return tap if tap is not None and (tap.path == block.path or tap.path.startswith(f"{block.path}.")) else None
+
+
+def _ends(flow: Flow, tap: AnyTap) -> int:
     return next(
         call.end_op
         for call in flow.recording.calls
@@ -183,21 +193,13 @@ def _mixer_call(flow: Flow, block: Call, cone: list[Op]) -> Call | None:
     return None
 
 
-def _add_pattern(flow: Flow, stage: Stage, component: Component, parts: BlockParts) -> None:
-    recording = flow.recording
-    attention = attention_ops(flow, component.cone)
-    if len(attention) != 1:
-        parts.missing["attn.pattern"] = (
-            f"{len(attention)} softmax operations in one attention: which is the pattern is unknown"
-        )
-        return
-    op = attention[0]
-    fused = "scaled_dot_product" in op_name(op)
-    shape = recording.shapes[op.inputs[0] if fused else op.outputs[0]]
-    merged = len(shape) == 3
-    parts.n_heads = shape[0] // recording.rows[0] if merged else shape[1]
-    tap = PatternTap(stage.call.path, parts.n_heads, merged, nth_call(recording, stage.call))
-    parts.routes["attn.pattern"] = Route.at(tap)
+def _add_heads(flow: Flow, stage: Stage, cone: Sequence[Op], parts: BlockParts) -> None:
+    """The sites inside the attention among ``cone``."""
+    parts.heads = find_heads(flow, stage.call, cone)
+    for site in parts.heads.routes:
+        parts.missing.pop(site, None)
+    parts.routes.update(parts.heads.routes)
+    parts.missing.update(parts.heads.missing)
 
 
 def _add_neurons(flow: Flow, block: Call, component: Component, barrier: list[int], parts: BlockParts) -> None:
@@ -251,18 +253,22 @@ def _add_mid(
         return
     carriers = [parts.routes.get(f"{component.kind}.out") for component in mixers]
     before = _entry_or_tap(flow, stage, first.before)
-    taps = [tap for route in carriers if route is not None for tap in route.read if isinstance(tap, Tap)]
+    taps = [tap for route in carriers if route is not None for tap in route.read]
     between = chain[chain.index(first) + 1 : chain.index(second)]
     straight = all(isinstance(step, Cast) for step in between)
-    if None in carriers or before is None or not straight or not taps:
-        parts.missing["resid_mid"] = "the partial sum is not visible at any module boundary"
+    if None in carriers or before is None or not straight or not all(isinstance(tap, Tap) for tap in taps):
+        made = _inside(stage.call, made_by_function(flow.recording, middle))
+        if made is None:
+            parts.missing["resid_mid"] = "the partial sum is handed out neither by a module nor by a torch function"
+        else:
+            parts.routes["resid_mid"] = Route.at(made)
         return
     taps.sort(key=lambda tap: _ends(flow, tap))
     bases = (before, *taps[:-1])
     parts.routes["resid_mid"] = Route((visible,) if visible is not None else (*bases, taps[-1]), taps[-1], bases)
 
 
-def _entry_or_tap(flow: Flow, stage: Stage, value: int) -> Tap | None:
+def _entry_or_tap(flow: Flow, stage: Stage, value: int) -> AnyTap | None:
     if flow.same(value, stage.before):
         return located_tap(flow.recording, stage.call, "input", stage.entry)
     return _tap_of_value(flow, stage.call, value)

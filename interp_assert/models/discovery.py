@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 
 import torch
 
 from ..errors import UnprovenAnatomy, UsageProblem
 from . import calling, proof
 from .anatomy import Anatomy, Block
+from .attention import Heads
 from .blocks import Stage, find_stages
 from .components import BlockParts, dissect
 from .families import family_of
@@ -33,7 +34,7 @@ def discover(model: OpenModel) -> Anatomy:
     """
     length = DISCOVERY_LENGTH if model.max_positions is None else min(DISCOVERY_LENGTH, model.max_positions)
     ids = proof.random_ids(model, rows=2, length=length)
-    recording = record(model.module, lambda: calling.forward(model.module, ids), tuple(ids.shape))  # type: ignore[arg-type]
+    recording = _record(model, ids)
     found = find_stages(recording, _stated_blocks(model))
     if found is None:
         raise UnprovenAnatomy(
@@ -44,6 +45,15 @@ def discover(model: OpenModel) -> Anatomy:
     anatomy = _assemble(model, recording, found[1], ids)
     proof.prove_at_load(anatomy, model)
     return anatomy
+
+
+def _record(model: OpenModel, ids: torch.Tensor) -> Recording:
+    """One recorded pass. Some models exchange a module on their first one (big_bird, for short inputs): then another."""
+    before = [*model.module.modules()]
+    recording = record(model.module, lambda: calling.forward(model.module, ids), (ids.shape[0], ids.shape[1]))
+    if all(old is new for old, new in zip_longest(before, model.module.modules())):
+        return recording
+    return record(model.module, lambda: calling.forward(model.module, ids), (ids.shape[0], ids.shape[1]))
 
 
 def _assemble(model: OpenModel, recording: Recording, stages: Sequence[Stage], ids: torch.Tensor) -> Anatomy:
@@ -75,8 +85,7 @@ def _assemble(model: OpenModel, recording: Recording, stages: Sequence[Stage], i
         d_model=recording.shapes[stages[-1].after][-1],
         vocab_size=model.vocab_size,
         blocks=tuple(
-            Block(index, stage.call.path, inside.kinds, inside.parallel, inside.n_heads)
-            for index, (stage, inside) in enumerate(zip(stages, parts, strict=True))
+            _block(index, stage, inside) for index, (stage, inside) in enumerate(zip(stages, parts, strict=True))
         ),
         routes=routes,
         missing=missing,
@@ -104,6 +113,19 @@ def _stated_blocks(model: OpenModel) -> Sequence[str] | None:
     return paths
 
 
+def _block(index: int, stage: Stage, inside: BlockParts) -> Block:
+    heads = inside.heads or Heads()
+    return Block(
+        index,
+        stage.call.path,
+        inside.kinds,
+        inside.parallel,
+        heads.n_heads,
+        heads.n_kv_heads,
+        heads.weighted_values,
+    )
+
+
 def _streams(shape: tuple[int, ...], rows: tuple[int, int]) -> int:
     """How many residual streams run side by side: the axis beside batch, positions and features, if there is one."""
     if len(shape) != 4:
@@ -115,7 +137,7 @@ def _block_routes(recording: Recording, index: int, stage: Stage, inside: BlockP
     entry = located_tap(recording, stage.call, "input", stage.entry)
     exit_ = located_tap(recording, stage.call, "output", stage.exit)
     named = {"resid_pre": Route.at(entry), **inside.routes, "resid_post": Route.at(exit_)}
-    order = ["resid_pre", "attn.pattern"]
+    order = ["resid_pre", "attn.q", "attn.k", "attn.v", "attn.pattern", "attn.head_out"]
     order += [f"{kind}.{out}" for kind in ("attn", "ssm", "mixer") for out in ("out_raw", "out")]
     order += ["resid_mid", "mlp.neurons", "mlp.out_raw", "mlp.out", "resid_post"]
     return {f"blocks.{index}.{part}": named[part] for part in order if part in named}

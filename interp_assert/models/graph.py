@@ -8,11 +8,13 @@ its modules are called.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, is_dataclass
 from typing import Any, NamedTuple
 
 import torch
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 Location = tuple[Any, ...]
@@ -58,6 +60,24 @@ class Call:
     kwargs: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class FunctionCall:
+    """One call of a torch function as the model wrote it (``torch.matmul``), made of one or several operations.
+
+    ``call`` is the innermost module call it was made in; ``inputs`` and ``outputs`` say where its tensors were.
+    """
+
+    index: int
+    function: Callable[..., Any]
+    call: int
+    first_op: int
+    end_op: int
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    inputs: dict[Location, int]
+    outputs: dict[Location, int]
+
+
 @dataclass
 class Recording:
     """Operations and module calls of one forward pass over ``rows`` = (batch, pos) ids, in order of execution."""
@@ -65,12 +85,21 @@ class Recording:
     rows: tuple[int, int]
     ops: list[Op] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
+    functions: list[FunctionCall] = field(default_factory=list)
     producer: dict[int, Op] = field(default_factory=dict)
     shapes: dict[int, tuple[int, ...]] = field(default_factory=dict)
     dtypes: dict[int, torch.dtype] = field(default_factory=dict)
     leaves: dict[int, torch.Tensor] = field(default_factory=dict)
     result: Any = None
     results: dict[Location, int] = field(default_factory=dict)
+
+    def function_of(self, op: Op) -> FunctionCall | None:
+        """The torch function that an operation was part of; None where the model called no function for it."""
+        at = bisect_right(self.functions, op.index, key=lambda made: made.first_op) - 1
+        while at >= 0 and self.functions[at].first_op == self.functions[at].end_op:
+            at -= 1  # calls without operations of their own
+        found = self.functions[at] if at >= 0 else None
+        return found if found is not None and found.first_op <= op.index < found.end_op else None
 
     def ancestors(self, call: int) -> Iterator[int]:
         """The call itself and every call around it, innermost first; ``-1`` (no module) is not yielded."""
@@ -246,6 +275,33 @@ class _Recorder(TorchDispatchMode):
         call.outputs = {at: self.name(tensor) for at, tensor in tensors_in(out) if tensor.numel()}
 
 
+class _Functions(TorchFunctionMode):
+    """Lives for one recorded pass: notes the calls of torch functions around the operations that they are made of."""
+
+    def __init__(self, recorder: _Recorder) -> None:
+        super().__init__()
+        self.recorder = recorder
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        recorder, recording = self.recorder, self.recorder.recording
+        met: list[int] = []
+        kept = recorder.refer(tuple(args), met), recorder.refer(dict(kwargs), met)
+        inputs = {
+            at: recorder.name(tensor) for tree in (args, kwargs) for at, tensor in tensors_in(tree) if tensor.numel()
+        }
+        first_op = len(recording.ops)
+        out = func(*args, **kwargs)
+        outputs = {at: recorder.name(tensor) for at, tensor in tensors_in(out) if tensor.numel()}
+        if outputs:
+            call = recorder.stack[-1] if recorder.stack else -1
+            made = FunctionCall(
+                len(recording.functions), func, call, first_op, len(recording.ops), *kept, inputs, outputs
+            )
+            recording.functions.append(made)
+        return out
+
+
 def record(module: torch.nn.Module, forward: Callable[[], Any], rows: tuple[int, int]) -> Recording:
     """Run ``forward`` once and record every operation and every call of ``module`` and the modules inside it.
 
@@ -259,14 +315,16 @@ def record(module: torch.nn.Module, forward: Callable[[], Any], rows: tuple[int,
         for path, part in module.named_modules():
 
             def before(part: torch.nn.Module, args: Any, kwargs: Any, path: str = path) -> None:
-                recorder.enter(path, part, args, kwargs)
+                with torch._C.DisableTorchFunction():
+                    recorder.enter(path, part, args, kwargs)
 
             def after(_part: torch.nn.Module, _args: Any, out: Any) -> None:
-                recorder.leave(out)
+                with torch._C.DisableTorchFunction():
+                    recorder.leave(out)
 
             handles.append(part.register_forward_pre_hook(before, with_kwargs=True))
             handles.append(part.register_forward_hook(after))
-        with torch.no_grad(), recorder:
+        with torch.no_grad(), _Functions(recorder), recorder:
             recording.result = forward()
             recording.results = {at: recorder.name(tensor) for at, tensor in tensors_in(recording.result)}
     finally:

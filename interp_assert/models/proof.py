@@ -93,14 +93,36 @@ def prove_part(anatomy: Anatomy, model: OpenModel, part: str) -> str | None:
     ids = random_ids(model, rows=len(sites) + 1, length=length)
     values, logits = _pass(anatomy, model, ids, read=sites)
     proofs = _prove_writes(anatomy, model, ids, logits, part)
+    if part == "attn.head_out":
+        proofs += _prove_weighted_values(anatomy, model, ids)
     if part == "attn.pattern":
         for site in sites:
-            error = float((values[site].float().sum(-1) - 1).abs().max())
-            limit = max(1e-4, tolerance(anatomy, model))
-            proofs.append(Proof("attention probabilities sum to 1", block_of(site), error, limit, part))
+            total = values[site].float().sum(-1)
+            sinks = bool((total < 0.99).any())  # a share of the attention that goes to no position
+            error = float((total - 1).clamp(min=0).max() if sinks else (total - 1).abs().max())
+            identity = "attention probabilities sum to 1" + (", less what goes to sinks" if sinks else "")
+            proofs.append(Proof(identity, block_of(site), error, max(1e-4, tolerance(anatomy, model)), part))
     anatomy.proofs += proofs
     failed = next((proof for proof in proofs if not proof.holds), None)
     return None if failed is None else failed.describe()
+
+
+def _prove_weighted_values(anatomy: Anatomy, model: OpenModel, ids: torch.Tensor) -> list[Proof]:
+    """Where nothing is computed between the product and the projection, a head's output is pattern times values."""
+    proofs = []
+    for block in anatomy.blocks:
+        names = [f"blocks.{block.index}.attn.{part}" for part in ("pattern", "v", "head_out")]
+        if not block.weighted_values or not all(name in anatomy.routes for name in names):
+            continue
+        values, _ = _pass(anatomy, model, ids[:1], read=names)
+        pattern, value, out = (values[name].double() for name in names)
+        value = value.repeat_interleave(pattern.shape[1] // value.shape[2], 2)
+        error = _distance(torch.einsum("bhqk,bkhd->bqhd", pattern, value), out)
+        limit = tolerance(anatomy, model)
+        proofs.append(
+            Proof("a head's output is its pattern times its values", block.index, error, limit, "attn.head_out")
+        )
+    return proofs
 
 
 def _pass(

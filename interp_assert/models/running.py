@@ -1,22 +1,27 @@
-"""One forward pass with its hooks: planned from an anatomy's routes, put on modules, taken off whatever happens."""
+"""One traced forward pass: planned from an anatomy's routes, its taps installed for the span of the pass."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from typing import Any
 
 import torch
 
 from ..errors import SiteNotAvailable
-from . import calling
+from . import calling, functions, hooks
 from .anatomy import Anatomy
 from .edits import Edit, checked
-from .patterns import PatternMode, is_pattern
-from .taps import PatternTap, Route, Tap, put, take
+from .functions import FunctionTap
+from .sites import position_axis
+from .taps import AnyTap, Route, Tap, Watch, take
 
-Action = Callable[[torch.Tensor], torch.Tensor | None]
+Installer = Callable[
+    [torch.nn.Module, Sequence[Watch], tuple[int, int], Callable[[], None]], AbstractContextManager[None]
+]
+INSTALLERS: dict[type, Installer] = {Tap: hooks.installed, FunctionTap: functions.installed}
+"""How each kind of tap is put into a model for one pass, and taken out again whatever happens."""
 
 
 class _Enough(Exception):
@@ -32,6 +37,7 @@ def trace_module(
     positions: list[int] | None,
     *,
     logits: bool,
+    grad: bool = False,
 ) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
     """The bare traced pass: no checks of its arguments, no proofs, no metering."""
     run = _Run(
@@ -42,6 +48,7 @@ def trace_module(
         write,
         positions,
         logits=logits or "logits" in read,
+        grad=grad,
     )
     made = run.go()
     values = {site: made if site == "logits" else run.values[site] for site in read}
@@ -49,7 +56,7 @@ def trace_module(
 
 
 class _Run:
-    """The hooks of one forward pass: planned from routes, put on modules, taken off again."""
+    """The taps of one forward pass: planned from routes, installed by kind, taken off again."""
 
     def __init__(
         self,
@@ -61,13 +68,14 @@ class _Run:
         positions: list[int] | None,
         *,
         logits: bool,
+        grad: bool,
     ) -> None:
-        self.module, self.anatomy, self.ids, self.write, self.logits = module, anatomy, ids, write, logits
+        self.module, self.anatomy, self.ids, self.write = module, anatomy, ids, write
+        self.logits, self.grad = logits, grad
         self.positions = None if positions is None else torch.tensor(positions, device=ids.device)
         self.values: dict[str, torch.Tensor] = {}
         self.waiting = set(read)
-        self.at_tap: dict[tuple[str, str], list[tuple[Tap, Action]]] = {}
-        self.at_pattern: dict[str, list[tuple[PatternTap, Action]]] = {}
+        self.watches: dict[type, list[Watch]] = {}
         self.applied: set[str] = set()
         self.sliced = False
         # Within one tensor: the module's raw output first, then the addend made of it, then the sum that contains it.
@@ -76,21 +84,25 @@ class _Run:
             self._plan_write(site, anatomy.routes[site], write[site])
         for site in read:
             self._plan_read(site, anatomy.routes[site])
+        self._slice_before_head()
 
     def _plan_read(self, site: str, route: Route) -> None:
         pieces: dict[int, torch.Tensor] = {}
+        axis = position_axis(site)
 
         def keep(number: int, tensor: torch.Tensor) -> None:
-            # A copy, not a view: some models go on writing into the tensor that a module handed out (falcon).
-            axis = 2 if isinstance(route.write, PatternTap) else 1
-            chosen = None if self.positions is None else self.positions.to(tensor.device)
-            pieces[number] = tensor.detach().clone() if chosen is None else tensor.detach().index_select(axis, chosen)
+            tensor = tensor if self.grad else tensor.detach()
+            if self.positions is None:
+                # A copy, not a view: some models go on writing into the tensor that a module handed out (falcon).
+                pieces[number] = tensor.clone()
+            else:
+                pieces[number] = tensor.index_select(axis, self.positions.to(tensor.device))
             if len(pieces) == len(route.read):
                 self.values[site] = functools.reduce(torch.add, (pieces[part] for part in sorted(pieces)))
                 self.waiting.discard(site)
 
         for number, tap in enumerate(route.read):
-            self._add(tap, functools.partial(keep, number))
+            self._add(tap, functools.partial(keep, number), writes=False)
 
     def _plan_write(self, site: str, route: Route, edits: Sequence[Edit]) -> None:
         bases: dict[int, torch.Tensor] = {}
@@ -109,40 +121,31 @@ class _Run:
             return addend + (apply(before) - before)
 
         for number, tap in enumerate(route.bases):
-            self._add(tap, functools.partial(remember, number))
-        self._add(route.write, shift if route.bases else apply)
+            self._add(tap, functools.partial(remember, number), writes=False)
+        self._add(route.write, shift if route.bases else apply, writes=True)
 
-    def _add(self, tap: Tap | PatternTap, action: Action) -> None:
-        if isinstance(tap, PatternTap):
-            self.at_pattern.setdefault(tap.path, []).append((tap, action))
-        else:
-            self.at_tap.setdefault((tap.path, tap.side), []).append((tap, action))
+    def _add(self, tap: AnyTap, action: Callable[[torch.Tensor], torch.Tensor | None], *, writes: bool) -> None:
+        self.watches.setdefault(type(tap), []).append(Watch(tap, action, writes))
 
     def go(self) -> torch.Tensor | None:
         """Run the pass; the logits at the chosen positions, or None where they were not wanted."""
-        handles: list[Any] = []
+        rows = (self.ids.shape[0], self.ids.shape[1])
         out: Any = None
-        try:
-            with ExitStack() as stack, torch.no_grad():
-                if self.at_pattern:
-                    mode = stack.enter_context(PatternMode())
-                    handles += self._watch_patterns(mode)
-                for (path, side), actions in self.at_tap.items():
-                    handles.append(self._hook(path, side, actions))
-                self._slice_before_head(handles)
-                with suppress(_Enough):
-                    out = calling.forward(self.module, self.ids)
-        finally:
-            for handle in handles:
-                handle.remove()
-        if self.waiting or not self.applied >= set(self.write) - {"logits"}:
-            silent = sorted(self.waiting | (set(self.write) - {"logits"} - self.applied))
-            if out is not None or self.waiting:
-                raise SiteNotAvailable(
-                    f"The hook of {silent[0]!r} never fired in this forward pass, so nothing is known about it."
-                )
-        if not self.logits:
-            return None
+        with ExitStack() as stack:
+            stack.enter_context(torch.set_grad_enabled(self.grad))
+            for kind, watches in self.watches.items():
+                stack.enter_context(INSTALLERS[kind](self.module, watches, rows, self._stop_if_done))
+            with suppress(_Enough):
+                out = calling.forward(self.module, self.ids)
+            if self.waiting or not self.applied >= set(self.write) - {"logits"}:
+                silent = sorted(self.waiting | (set(self.write) - {"logits"} - self.applied))
+                if out is not None or self.waiting:
+                    raise SiteNotAvailable(
+                        f"The hook of {silent[0]!r} never fired in this forward pass, so nothing is known about it."
+                    )
+            return self._logits_of(out) if self.logits else None
+
+    def _logits_of(self, out: Any) -> torch.Tensor:
         logits = take(out, self.anatomy.logits_at)
         for edit in self.write.get("logits", ()):
             logits = checked("logits", edit(logits), logits)
@@ -152,68 +155,7 @@ class _Run:
             else logits.index_select(1, self.positions.to(logits.device))
         )
 
-    def _hook(self, path: str, side: str, actions: list[tuple[Tap, Action]]) -> Any:
-        count = 0
-
-        rows = (self.ids.shape[0], self.ids.shape[1])
-
-        def act(tree: Any, tap: Tap, action: Action) -> Any:
-            tensor = take(tree, tap.where)
-            site = tap.to_site(tensor, rows, self.module)
-            edited = action(site)
-            return tree if edited is None else put(tree, tap.where, tap.from_site(edited, site, tensor, self.module))
-
-        def run(module: torch.nn.Module, args: Any, kwargs: Any, out: Any = None) -> Any:
-            nonlocal count
-            nth, count = count, count + 1
-            for tap, action in actions:
-                if tap.nth is not None and tap.nth != nth:
-                    continue
-                if side == "output":
-                    out = act(out, tap, action)
-                elif isinstance(tap.where[0], int):
-                    args = act(args, tap, action)
-                else:
-                    kwargs = act(kwargs, tap, action)
-            self._stop_if_done()
-            return out if side == "output" else (args, kwargs)
-
-        target = self.module.get_submodule(path)
-        if side == "output":
-            return target.register_forward_hook(run, with_kwargs=True)
-        return target.register_forward_pre_hook(run, with_kwargs=True)
-
-    def _watch_patterns(self, mode: PatternMode) -> list[Any]:
-        handles = []
-        rows = (self.ids.shape[0], self.ids.shape[1])
-        for path, actions in self.at_pattern.items():
-            counter = iter(range(1 << 30))
-
-            def before(_module: torch.nn.Module, _args: Any, actions: Any = actions, counter: Any = counter) -> None:
-                nth = next(counter)
-
-                def handle(probabilities: torch.Tensor) -> torch.Tensor:
-                    for tap, action in actions:
-                        if (tap.nth is None or tap.nth == nth) and is_pattern(
-                            probabilities, tap.heads, tap.merged, *rows
-                        ):
-                            pattern = probabilities.reshape(rows[0], tap.heads, *probabilities.shape[-2:])
-                            edited = action(pattern)
-                            probabilities = probabilities if edited is None else edited.reshape(probabilities.shape)
-                    return probabilities
-
-                mode.enter(handle)
-
-            def after(_module: torch.nn.Module, _args: Any, _out: Any) -> None:
-                mode.leave()
-                self._stop_if_done()
-
-            target = self.module.get_submodule(path)
-            handles.append(target.register_forward_pre_hook(before))
-            handles.append(target.register_forward_hook(after))
-        return handles
-
-    def _slice_before_head(self, handles: list[Any]) -> None:
+    def _slice_before_head(self) -> None:
         """Keep only the wanted positions before the unembedding, so that logits are made for them alone."""
         head = self.anatomy.readout_head
         if not self.logits or self.positions is None or head is None or "logits" in self.write:
@@ -224,7 +166,7 @@ class _Run:
             self.sliced = True
             return hidden.index_select(1, self.positions.to(hidden.device))
 
-        handles.append(self._hook(head.path, head.side, [(head, cut)]))
+        self._add(head, cut, writes=True)
 
     def _stop_if_done(self) -> None:
         if not self.logits and not self.waiting:

@@ -16,7 +16,11 @@ SHAPES = {
     "resid_post": "(batch, pos, d_model)",
     "attn.out": "(batch, pos, d_model)",
     "attn.out_raw": "(batch, pos, d_model)",
+    "attn.q": "(batch, pos, head, d_head)",
+    "attn.k": "(batch, pos, kv_head, d_head)",
+    "attn.v": "(batch, pos, kv_head, d_value)",
     "attn.pattern": "(batch, head, query, key)",
+    "attn.head_out": "(batch, pos, head, d_value)",
     "mlp.out": "(batch, pos, d_model)",
     "mlp.out_raw": "(batch, pos, d_model)",
     "mlp.neurons": "(batch, pos, d_mlp)",
@@ -40,6 +44,10 @@ _TRANSFORMER_LENS = {
     "hook_attn_out": "attn.out",
     "hook_mlp_out": "mlp.out",
     "attn.hook_pattern": "attn.pattern",
+    "attn.hook_rot_q": "attn.q",
+    "attn.hook_rot_k": "attn.k",
+    "attn.hook_v": "attn.v",
+    "attn.hook_z": "attn.head_out",
     "mlp.hook_post": "mlp.neurons",
 }
 
@@ -48,6 +56,11 @@ def part_of(site: str) -> str:
     """``blocks.3.attn.out`` -> ``attn.out``; a site outside the blocks is its own part."""
     match = _BLOCK.match(site)
     return match.group(2) if match else site
+
+
+def position_axis(site: str) -> int:
+    """The axis of positions in a site's value: that of the queries in a pattern."""
+    return 2 if part_of(site) == "attn.pattern" else 1
 
 
 def block_of(site: str) -> int | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, is_dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch
 
@@ -18,7 +19,8 @@ class Tap:
     """A tensor at a module boundary: the site's value is ``factor * tensor``, laid out (batch, pos, ...).
 
     ``layout`` is how the module itself sees it: position first, several residual streams first, or all rows of the
-    batch as one axis. ``nth`` picks one call of a module that runs several times in a forward pass.
+    batch as one axis. ``nth`` picks one call of a module that runs several times in a forward pass. ``heads`` says
+    that the features are those of so many heads side by side, which the site has on an axis of their own.
     """
 
     path: str
@@ -27,6 +29,7 @@ class Tap:
     factor: Factor = ONE
     nth: int | None = None
     layout: Layout = "batch first"
+    heads: int | None = None
 
     def to_site(self, tensor: torch.Tensor, rows: tuple[int, int], root: torch.nn.Module) -> torch.Tensor:
         """The site's value of the tensor in the model; ``rows`` is (batch, pos)."""
@@ -36,6 +39,8 @@ class Tap:
             tensor = tensor.transpose(0, 1)
         elif self.layout == "streams first":
             tensor = tensor.permute(1, 2, 0, 3)
+        if self.heads is not None:
+            tensor = tensor.unflatten(-1, (self.heads, -1))
         return tensor if self.factor.is_one else tensor * self.factor.resolve(root)
 
     def from_site(
@@ -49,6 +54,8 @@ class Tap:
 
     def lay_out(self, site: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
         """A site's value as the module sees it; ``shape`` is the module's own."""
+        if self.heads is not None:
+            site = site.flatten(-2)
         if self.layout == "rows":
             return site.reshape(shape)
         if self.layout == "streams first":
@@ -56,17 +63,28 @@ class Tap:
         return site.transpose(0, 1) if self.layout == "position first" else site
 
 
-@dataclass(frozen=True)
-class PatternTap:
-    """The attention probabilities inside the block at ``path``: made by a function, not by a module.
-
-    ``merged`` says that the model keeps batch and heads in one axis.
+class AnyTap(Protocol):
+    """A place where a site is read and written: what every kind of tap can do. Each kind is installed in its own way
+    (``running.INSTALLERS``).
     """
 
-    path: str
-    heads: int
-    merged: bool = False
-    nth: int | None = None
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def nth(self) -> int | None: ...
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What is to happen at a tap: ``action`` gets the site's value and gives another, or None to leave it.
+
+    ``writes`` tells edits from reads.
+    """
+
+    tap: AnyTap
+    action: Callable[[torch.Tensor], torch.Tensor | None]
+    writes: bool
 
 
 @dataclass(frozen=True)
@@ -78,12 +96,12 @@ class Route:
     changes nothing, bit for bit.
     """
 
-    read: tuple[Tap | PatternTap, ...]
-    write: Tap | PatternTap
-    bases: tuple[Tap, ...] = ()
+    read: tuple[AnyTap, ...]
+    write: AnyTap
+    bases: tuple[AnyTap, ...] = ()
 
     @classmethod
-    def at(cls, tap: Tap | PatternTap) -> Route:
+    def at(cls, tap: AnyTap) -> Route:
         """A site that is one tensor of the model."""
         return cls((tap,), tap)
 

@@ -305,7 +305,7 @@ class TestWhatCannotBeProven:
         assert "unembedding the last residual gives the logits" in anatomy.missing["unembed"]
 
     def test_a_hook_that_does_nothing_is_noticed(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        from interp_assert.models import running as module
+        from interp_assert.models import hooks as module
 
         monkeypatch.setattr(module, "put", lambda tree, where, value: tree)
         missing = wrap(tiny.build("gpt2")).anatomy.missing

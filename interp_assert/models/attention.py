@@ -1,0 +1,374 @@
+"""The inside of attention: queries, keys, values, pattern and head outputs, found around its softmax.
+
+Every attention computes ``softmax(q kᵀ) v`` whatever its modules are called. The recorded pass shows the softmax (or
+the fused function that holds all of it); the product before it is of queries and keys, the product after it of
+probabilities and values, and the projection after that takes the heads' outputs side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import prod
+from typing import Literal
+
+import torch
+
+from .flow import MATMULS, Flow, op_name
+from .functions import Axis, FunctionTap, counted
+from .graph import Call, FunctionCall, Location, Op
+from .kinds import attention_ops
+from .residual import ONE, Factor, scaling
+from .taps import Route, Tap, input_tap
+
+__all__ = ["Heads", "find_heads"]
+
+FUSED = torch.nn.functional.scaled_dot_product_attention
+_PRODUCTS = frozenset(
+    {torch.matmul, torch.Tensor.matmul, torch.Tensor.__matmul__, torch.bmm, torch.Tensor.bmm, torch.einsum}
+)
+_PRODUCTS_WITH_SUM = frozenset({torch.baddbmm, torch.Tensor.baddbmm})
+_LAYOUT = frozenset({"transpose", "permute", "t"})
+_PATTERN: tuple[Axis, ...] = ("batch", "head", "query", "key")
+
+
+@dataclass
+class Heads:
+    """What was found of one attention; ``missing`` says why a site is not there.
+
+    ``weighted_values``: a head's output is its pattern times its values and nothing else (no gate in between).
+    """
+
+    n_heads: int | None = None
+    n_kv_heads: int | None = None
+    weighted_values: bool = False
+    routes: dict[str, Route] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Operand:
+    """A tensor argument of a product, with the meaning of its axes."""
+
+    where: Location
+    value: int
+    axes: tuple[Axis, ...]
+
+
+@dataclass(frozen=True)
+class _Product:
+    """A product of two operands made by one torch function."""
+
+    made: FunctionCall
+    left: _Operand
+    right: _Operand
+    out: int
+    out_axes: tuple[Axis, ...]
+
+
+def find_heads(flow: Flow, block: Call, cone: Sequence[Op]) -> Heads:
+    """The sites inside the attention whose operations are ``cone``, in the block whose execution is ``block``."""
+    heads = Heads()
+    attention = [op for op in attention_ops(flow, cone) if flow.recording.inside(op.call, block.index)]
+    if len(attention) != 1:
+        reason = f"{len(attention)} softmax operations in one attention: which is the pattern is unknown"
+        heads.missing = dict.fromkeys(("attn.q", "attn.k", "attn.v", "attn.pattern", "attn.head_out"), reason)
+        return heads
+    made = flow.recording.function_of(attention[0])
+    if made is None or made.call < 0:
+        reason = "its probabilities are not made by a torch function called in a module"
+        heads.missing = dict.fromkeys(("attn.q", "attn.k", "attn.v", "attn.pattern", "attn.head_out"), reason)
+        return heads
+    if made.function is FUSED:
+        _add_fused(flow, block, cone, made, heads)
+    else:
+        _add_plain(flow, block, cone, attention[0], made, heads)
+    return heads
+
+
+def _add_fused(flow: Flow, block: Call, cone: Sequence[Op], made: FunctionCall, heads: Heads) -> None:
+    shapes = flow.recording.shapes
+    names = ("query", "key", "value")
+    operands = []
+    for number, name in enumerate(names):
+        where: Location = (number,) if (number,) in made.inputs else (name,)
+        shape = shapes[made.inputs[where]]
+        if len(shape) != 4:
+            reason = f"fused attention of tensors with {len(shape)} axes, not (batch, head, position, feature)"
+            heads.missing = dict.fromkeys(("attn.q", "attn.k", "attn.v", "attn.pattern", "attn.head_out"), reason)
+            return
+        operands.append(_Operand(where, made.inputs[where], ("batch", "head", "pos", "feature")))
+    query, key, value = operands
+    heads.n_heads = shapes[query.value][1]
+    _add_operand(flow, made, query, "attn.q", heads)
+    _add_operand(flow, made, key, "attn.k", heads)
+    _add_operand(flow, made, value, "attn.v", heads)
+    heads.routes["attn.pattern"] = Route.at(_tap_of(flow, made, "inside", (0,), _PATTERN, _PATTERN))
+    out = made.outputs[()]
+    _add_head_out(flow, block, cone, made, out, ("batch", "head", "pos", "feature"), heads)
+
+
+def _add_plain(flow: Flow, block: Call, cone: Sequence[Op], softmax: Op, made: FunctionCall, heads: Heads) -> None:
+    recording = flow.recording
+    pattern = softmax.outputs[0]
+    shape = recording.shapes[pattern]
+    merged = len(shape) == 3
+    heads.n_heads = shape[0] // recording.rows[0] if merged else shape[1]
+    axes: tuple[Axis, ...] = ("batch head", "query", "key") if merged else _PATTERN
+    scores = _products_before(flow, softmax.inputs[0], made.index)
+    if len(scores) == 1:
+        _add_operand(flow, scores[0].made, scores[0].left, "attn.q", heads)
+        _add_operand(flow, scores[0].made, scores[0].right, "attn.k", heads)
+    else:
+        reason = f"the scores are made of {len(scores)} products of queries with something, not of one"
+        heads.missing.update({"attn.q": reason, "attn.k": reason})
+    weighted = _product_after(flow, block, pattern, made)
+    if weighted is not None and not flow.same(weighted.left.value, pattern):
+        # Attention sinks: a share of the probability goes to no value and is cut off before the product.
+        tap = _tap_of(flow, weighted.made, "input", weighted.left.where, weighted.left.axes, _PATTERN)
+    else:
+        where = next(at for at, value in made.outputs.items() if flow.same(value, pattern))
+        tap = _tap_of(flow, made, "output", where, axes, _PATTERN)
+    heads.routes["attn.pattern"] = Route.at(tap)
+    if weighted is None:
+        reason = "no product of the probabilities with values was found"
+        heads.missing.update({"attn.v": reason, "attn.head_out": reason})
+        return
+    _add_operand(flow, weighted.made, weighted.right, "attn.v", heads)
+    _add_head_out(flow, block, cone, weighted.made, weighted.out, weighted.out_axes, heads)
+
+
+def _tap_of(
+    flow: Flow,
+    made: FunctionCall,
+    side: Literal["input", "output", "inside"],
+    where: Location,
+    axes: tuple[Axis, ...],
+    order: tuple[Axis, ...] = ("batch", "pos", "head", "feature"),
+    factor: Factor = ONE,
+    groups: int = 1,
+) -> FunctionTap:
+    path, nth, count = counted(flow.recording, made)
+    return FunctionTap(path, made.function, count, side, where, factor, nth, axes, order, groups)
+
+
+def _add_operand(flow: Flow, made: FunctionCall, operand: _Operand, part: str, heads: Heads) -> None:
+    groups, factor = _repeats_and_scale(flow, operand.value)
+    if part == "attn.v":
+        factor = ONE  # a scale of the values is no part of the softmax's
+    n_heads = heads.n_heads or 1
+    if groups > 1 and n_heads % groups:
+        groups = 1
+    if part != "attn.q":
+        here = operand.axes.index("head") if "head" in operand.axes else None
+        shape = flow.recording.shapes[operand.value]
+        heads.n_kv_heads = (n_heads if here is None else shape[here]) // groups
+    heads.routes[part] = Route.at(
+        _tap_of(flow, made, "input", operand.where, operand.axes, factor=factor, groups=groups)
+    )
+
+
+def _repeats_and_scale(flow: Flow, value: int) -> tuple[int, Factor]:
+    """How often each head was repeated to make an operand, and the factor that undoes its scaling by a number.
+
+    Some models scale the queries before the product instead of the product: that is the softmax's scale and no part
+    of the query.
+    """
+    shapes = flow.recording.shapes
+    factor = ONE
+    while (op := flow.op(value)) is not None:
+        name, source = op_name(op), op.inputs[0] if op.inputs else None
+        if source is None:
+            break
+        if name == "expand" and prod(shapes[source]) < prod(shapes[value]):
+            return prod(shapes[value]) // prod(shapes[source]), factor
+        if name in _LAYOUT or flow.passes_through(op) is not None:
+            value = source
+        elif (scaled := scaling(flow, op)) is not None and not scaled[1].tensors and scaled[1].constant > 0:
+            value, factor = scaled[0], factor.times(Factor(1 / scaled[1].constant))
+        else:
+            break
+    return 1, factor
+
+
+def _products_before(flow: Flow, scores: int, before: int) -> list[_Product]:
+    """The products of queries and keys that went into the scores, looking through scaling, masking and capping."""
+    recording = flow.recording
+    found: dict[int, _Product] = {}
+    seen: set[int] = set()
+    todo = [scores]
+    while todo:
+        value = todo.pop()
+        op = flow.op(value)
+        if value in seen or op is None:
+            continue
+        seen.add(value)
+        made = recording.function_of(op)
+        if made is not None and (product := _as_product(flow, made, of_scores=True)) is not None:
+            if made.index < before and _is_scores(flow, product):
+                found[made.index] = product
+            continue
+        todo += [source for source in op.inputs if flow.length in recording.shapes[source][-2:-1]]
+    return [found[index] for index in sorted(found)]
+
+
+def _is_scores(flow: Flow, product: _Product) -> bool:
+    shape = flow.recording.shapes[product.out]
+    return shape[-2] == flow.length <= shape[-1]
+
+
+def _product_after(flow: Flow, block: Call, pattern: int, softmax: FunctionCall) -> _Product | None:
+    """The product of the probabilities (or of a part of them: attention sinks are cut off) with the values."""
+    recording = flow.recording
+    carried = {pattern}
+    for made in recording.functions[softmax.index + 1 :]:
+        if not recording.inside(made.call, block.index):
+            return None
+        first = next((value for value in made.inputs.values() if any(flow.same(value, at) for at in carried)), None)
+        if first is None:
+            continue
+        product = _as_product(flow, made, of_scores=False)
+        if product is not None:
+            return product if flow.same(product.left.value, first) else None
+        carried |= {
+            value
+            for value in made.outputs.values()
+            if recording.shapes[value][-2:-1] == recording.shapes[pattern][-2:-1]
+        }
+    return None
+
+
+def _as_product(flow: Flow, made: FunctionCall, *, of_scores: bool) -> _Product | None:
+    """A function call as the product of queries and keys (``of_scores``) or that of probabilities and values."""
+    if made.function is torch.einsum:
+        return _as_einsum(flow, made, of_scores=of_scores)
+    if made.function in _PRODUCTS_WITH_SUM:
+        places: Sequence[tuple[Location, Location]] = (((1,), ("batch1",)), ((2,), ("batch2",)))
+    elif made.function in _PRODUCTS:
+        places = (((0,), ("input",)), ((1,), ("other",), ("mat2",)))  # type: ignore[assignment]
+    else:
+        return None
+    operands = [next((at for at in choice if at in made.inputs), None) for choice in places]
+    if None in operands or () not in made.outputs:
+        return None
+    left, right = operands
+    assert left is not None
+    assert right is not None
+    shapes = flow.recording.shapes
+    out = made.outputs[()]
+    lead: dict[int, tuple[Axis, ...]] = {4: ("batch", "head"), 3: ("batch head",)}
+    if any(len(shapes[value]) not in lead for value in (made.inputs[left], made.inputs[right], out)):
+        return None
+    before, after = lead[len(shapes[made.inputs[left]])], lead[len(shapes[made.inputs[right]])]
+    if of_scores:
+        return _Product(
+            made,
+            _Operand(left, made.inputs[left], (*before, "pos", "feature")),
+            _Operand(right, made.inputs[right], (*after, "feature", "pos")),
+            out,
+            (*before, "query", "key"),
+        )
+    return _Product(
+        made,
+        _Operand(left, made.inputs[left], (*before, "query", "key")),
+        _Operand(right, made.inputs[right], (*after, "pos", "feature")),
+        out,
+        (*before, "pos", "feature"),
+    )
+
+
+def _as_einsum(flow: Flow, made: FunctionCall, *, of_scores: bool) -> _Product | None:
+    """An einsum of two operands over batch, head, positions and a feature, read off its equation."""
+    equation = made.args[0] if made.args and isinstance(made.args[0], str) else ""
+    terms, _, result = equation.replace(" ", "").partition("->")
+    names = terms.split(",")
+    if len(names) != 2 or not all(len(name) == 4 for name in (*names, result)) or () not in made.outputs:
+        return None
+    places: list[Location] = [at for at in made.inputs if at[0] != 0]
+    if len(places) != 2:
+        return None
+    shapes, out = flow.recording.shapes, made.outputs[()]
+    feature = set(names[0]) & set(names[1]) - set(result)
+    shared = [letter for letter in result if letter in names[0] and letter in names[1]]
+    if len(feature) != 1 or len(shared) != 2:
+        return None
+    sizes = dict(zip(names[0] + names[1], shapes[made.inputs[places[0]]] + shapes[made.inputs[places[1]]], strict=True))
+    batch, head = shared if sizes[shared[0]] == flow.recording.rows[0] else shared[::-1]
+    (met,) = feature
+    own = [next(letter for letter in name if letter not in (batch, head, met)) for name in names]
+    roles: dict[str, Axis]
+    if of_scores:  # query and feature, key and feature
+        if result[-2:] != "".join(own):
+            return None
+        roles = {batch: "batch", head: "head", met: "feature", own[0]: "pos", own[1]: "pos"}
+    else:  # query and key, key and feature
+        roles = {batch: "batch", head: "head", met: "pos", own[0]: "query", own[1]: "feature"}
+    left, right = (
+        _Operand(place, made.inputs[place], tuple(roles[letter] for letter in name))
+        for place, name in zip(places, names, strict=True)
+    )
+    if not of_scores:
+        left = _Operand(left.where, left.value, tuple("key" if axis == "pos" else axis for axis in left.axes))
+    after: dict[str, Axis] = {
+        **roles,
+        own[0]: "query" if of_scores else "pos",
+        own[1]: "key" if of_scores else "feature",
+    }
+    return _Product(made, left, right, out, tuple(after[letter] for letter in result))
+
+
+def _add_head_out(
+    flow: Flow,
+    block: Call,
+    cone: Sequence[Op],
+    made: FunctionCall,
+    value: int,
+    axes: tuple[Axis, ...],
+    heads: Heads,
+) -> None:
+    """The heads' outputs side by side, where the output projection takes them; else where the product makes them."""
+    recording = flow.recording
+    taken = _projected(flow, block, cone, value, heads.n_heads or 1)
+    if taken is not None:
+        call, source = taken
+        tap = input_tap(recording, call, source)
+        assert tap is not None
+        heads.routes["attn.head_out"] = Route.at(_split(tap, heads.n_heads or 1))
+        heads.weighted_values = _only_laid_out(flow, source, value)
+        return
+    heads.routes["attn.head_out"] = Route.at(_tap_of(flow, made, "output", (), axes))
+    heads.weighted_values = True
+
+
+def _split(tap: Tap, heads: int) -> Tap:
+    return Tap(tap.path, tap.side, tap.where, tap.factor, tap.nth, tap.layout, heads)
+
+
+def _projected(flow: Flow, block: Call, cone: Sequence[Op], value: int, n_heads: int) -> tuple[Call, int] | None:
+    """The innermost module that does the first product with what the heads made, and the value that it takes."""
+    recording = flow.recording
+    size = prod(recording.shapes[value])
+    for op in cone:
+        if op_name(op) not in MATMULS or op.call < 0:
+            continue
+        call = recording.calls[op.call]
+        if call.index == block.index or any(True for _ in call.module.children()):
+            continue
+        for source in call.inputs.values():
+            shape = recording.shapes[source]
+            side_by_side = prod(shape[:-1]) == prod(recording.rows) and shape[-1] % n_heads == 0
+            if prod(shape) == size and side_by_side and flow.depends(source, value):
+                return call, source
+    return None
+
+
+def _only_laid_out(flow: Flow, value: int, source: int) -> bool:
+    """Whether a value is another one with its axes moved and nothing computed."""
+    while value != source:
+        op = flow.op(value)
+        if op is None or not op.inputs:
+            return False
+        if op_name(op) not in _LAYOUT and flow.passes_through(op) is None:
+            return False
+        value = op.inputs[0]
+    return True

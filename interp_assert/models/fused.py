@@ -1,0 +1,39 @@
+"""Fused attention in its plain form, so that its probabilities exist and can be read or replaced."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+
+
+def plain_attention(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attn_mask: torch.Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+    *,
+    handler: Callable[[torch.Tensor], torch.Tensor],
+) -> torch.Tensor:
+    """``scaled_dot_product_attention`` as PyTorch's documentation defines it, without fusion (and without dropout:
+    models under test are in eval mode); ``handler`` sees the probabilities (..., head, query, key) and gives those to
+    use.
+    """
+    if enable_gqa and key.shape[-3] != query.shape[-3]:
+        groups = query.shape[-3] // key.shape[-3]
+        key, value = key.repeat_interleave(groups, -3), value.repeat_interleave(groups, -3)
+    scores = query @ key.transpose(-2, -1) * (1 / math.sqrt(query.shape[-1]) if scale is None else scale)
+    if is_causal:
+        visible = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
+        scores = scores.masked_fill(~visible, -math.inf)
+    if attn_mask is not None:
+        scores = scores.masked_fill(~attn_mask, -math.inf) if attn_mask.dtype == torch.bool else scores + attn_mask
+    blind = scores.isneginf().all(dim=-1, keepdim=True)  # a query that may see no key attends to nothing
+    wide = scores.float() if scores.dtype in (torch.float16, torch.bfloat16) else scores
+    pattern = torch.softmax(wide, dim=-1).to(query.dtype).masked_fill(blind, 0.0)
+    return handler(pattern) @ value
