@@ -123,13 +123,17 @@ def _add_plain(flow: Flow, block: Call, cone: Sequence[Op], softmax: Op, made: F
         reason = f"the scores are made of {len(scores)} products of queries with something, not of one"
         heads.missing.update({"attn.q": reason, "attn.k": reason})
     weighted = _product_after(flow, block, pattern, made)
+    tap: FunctionTap | None
     if weighted is not None and not flow.same(weighted.left.value, pattern):
         # Attention sinks: a share of the probability goes to no value and is cut off before the product.
         tap = _tap_of(flow, weighted.made, "input", weighted.left.where, weighted.left.axes, _PATTERN)
     else:
-        where = next(at for at, value in made.outputs.items() if flow.same(value, pattern))
-        tap = _tap_of(flow, made, "output", where, axes, _PATTERN)
-    heads.routes["attn.pattern"] = Route.at(tap)
+        where = next((at for at, value in made.outputs.items() if flow.same(value, pattern)), None)
+        tap = None if where is None else _tap_of(flow, made, "output", where, axes, _PATTERN)
+    if tap is None:
+        heads.missing["attn.pattern"] = f"{made.name} does not hand out the probabilities that it computes"
+    else:
+        heads.routes["attn.pattern"] = Route.at(tap)
     if weighted is None:
         reason = "no product of the probabilities with values was found"
         heads.missing.update({"attn.v": reason, "attn.head_out": reason})

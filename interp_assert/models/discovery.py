@@ -48,7 +48,7 @@ def discover(model: OpenModel) -> Anatomy:
 
 
 def _record(model: OpenModel, ids: torch.Tensor) -> Recording:
-    """One recorded pass. A model that exchanges a module on its first one (big_bird, for short inputs) gets a second."""
+    """One recorded pass; a second one of a model that exchanges a module in the first (big_bird, for short inputs)."""
     before = [*model.module.modules()]
     recording = record(model.module, lambda: calling.forward(model.module, ids), (ids.shape[0], ids.shape[1]))
     if all(old is new for old, new in zip_longest(before, model.module.modules())):

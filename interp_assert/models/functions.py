@@ -20,7 +20,7 @@ from typing import Any, Literal
 import torch
 from torch.overrides import TorchFunctionMode
 
-from .fused import plain_attention
+from .fused import call_openly, plain_attention
 from .graph import FunctionCall, Location, Recording
 from .residual import ONE, Factor
 from .taps import Watch, nth_call, put, take
@@ -141,6 +141,8 @@ class _Watching(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        if (opened := call_openly(self, func, args, kwargs)) is not None:
+            return opened
         here = []
         for frame in self.frames[-1:]:
             count = frame.counts[func]

@@ -1,11 +1,28 @@
-"""Fused attention in its plain form, so that its probabilities exist and can be read or replaced."""
+"""Torch functions that hold others: attention opened up, so that what is computed in it can be read or replaced."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
+from unittest.mock import patch
 
 import torch
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+
+def call_openly(mode: TorchFunctionMode, func: Callable[..., Any], args: Any, kwargs: Any) -> Any | None:
+    """Call a function that is written in terms of other torch functions so that ``mode`` sees those; None for all
+    other functions, which are not called.
+
+    ``torch.nn.MultiheadAttention`` is one such function, which asks whether a mode is there and hands itself over as
+    a whole.
+    """
+    if func is not functional.multi_head_attention_forward:
+        return None
+    with patch.object(functional, "has_torch_function", lambda *_: False), mode:
+        return func(*args, **kwargs)
 
 
 def plain_attention(

@@ -17,6 +17,8 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from .fused import call_openly
+
 Location = tuple[Any, ...]
 """Where a tensor sits in a module's arguments or results: ``(0,)``, ``("hidden_states",)``, ``(1, 0)``; ``()`` is the
 result itself.
@@ -76,6 +78,11 @@ class FunctionCall:
     kwargs: dict[str, Any]
     inputs: dict[Location, int]
     outputs: dict[Location, int]
+
+    @property
+    def name(self) -> str:
+        """What the function is called."""
+        return getattr(self.function, "__name__", str(self.function))
 
 
 @dataclass
@@ -284,6 +291,8 @@ class _Functions(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        if (opened := call_openly(self, func, args, kwargs)) is not None:
+            return opened
         recorder, recording = self.recorder, self.recorder.recording
         met: list[int] = []
         kept = recorder.refer(tuple(args), met), recorder.refer(dict(kwargs), met)
