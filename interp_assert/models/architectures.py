@@ -4,6 +4,7 @@ it)."""
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from functools import cache
 from importlib.util import find_spec
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ModelRefused
+from .families import supplies
 
 __all__ = ["refuse_unopenable"]
 
@@ -34,7 +36,7 @@ def refuse_unopenable(config: Mapping[str, Any], where: str, *, trust_remote_cod
             "measured; dequantise it "
             "first: AutoModelForCausalLM.from_pretrained(model).dequantize().save_pretrained(directory)"
         )
-    if trust_remote_code and code:
+    if (trust_remote_code and code) or supplies(kind) or _registered(kind):
         return
     if known(kind) is False:
         if code:
@@ -44,7 +46,8 @@ def refuse_unopenable(config: Mapping[str, Any], where: str, *, trust_remote_cod
                 "trust_remote_code=True (--interp-trust-remote-code), which runs it"
             )
         raise ModelRefused(
-            f"{where}: model_type {kind!r} is unknown to the installed transformers; upgrade transformers"
+            f"{where}: model_type {kind!r} is unknown to the installed transformers; upgrade transformers, or, if the "
+            f"architecture is your own, import what registers it first: register_family(..., model_type={kind!r})"
         )
     architectures = [str(name) for name in config.get("architectures") or []]
     named = f"model_type {kind!r}, architectures {', '.join(architectures) or 'none named'}"
@@ -66,6 +69,12 @@ def causal(model_type: Any) -> bool | None:
         r"^MODEL_FOR_CAUSAL_LM_MAPPING_NAMES = .*?^\)", _table("modeling_auto.py"), re.DOTALL | re.MULTILINE
     )
     return f'("{model_type}",' in found[0] if found else None
+
+
+def _registered(model_type: Any) -> bool:
+    """Whether the user registered this type with transformers itself (``AutoConfig.register``), in this process."""
+    auto = sys.modules.get("transformers.models.auto.configuration_auto")
+    return auto is not None and model_type in auto.CONFIG_MAPPING._extra_content
 
 
 @cache

@@ -178,6 +178,7 @@ class Model:
     def max_positions(self) -> int | None:
         """The longest sequence that the model takes, as the config states it; None where nothing limits it (recurrent
         models, ALiBi)."""
+        self._probe()
         if self._max_positions is not None:
             return self._max_positions
         for key in ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len", "max_sequence_length"):
@@ -189,12 +190,25 @@ class Model:
     @property
     def vocab_size(self) -> int:
         """Number of token ids: valid ids are 0 to vocab_size - 1."""
+        self._probe()
         if self._vocab_size is not None:
             return self._vocab_size
         size = getattr(self.text_config, "vocab_size", None)
         if isinstance(size, int):
             return size
         return int(self._held.get_input_embeddings().weight.shape[0])  # type: ignore[operator]
+
+    def _probe(self) -> None:
+        """Of a model without a transformers config that was loaded, find the sizes on first use."""
+        from .own import OwnConfig
+
+        if self._vocab_size is None and isinstance(self.config, OwnConfig):
+            from .probing import probe
+
+            shown = probe(
+                self._held, vocab_size=self.config.vocab_size, max_positions=self.config.max_position_embeddings
+            )
+            self._vocab_size, self._max_positions = shown.vocab_size, shown.max_positions
 
     @property
     def anatomy(self) -> Anatomy:

@@ -14,8 +14,10 @@ import torch
 from ..errors import InterpError, ModelBroken, ModelRefused, UsageProblem
 from .architectures import refuse_unopenable
 from .directory import read_config, tokenizer_files, weight_files
+from .families import supplied
 from .headers import tensors_of
 from .memory import available_memory, choose_dtype
+from .own import OwnConfig, build, load_weights, own_config, register_with_transformers
 
 __all__ = ["UNTRUSTED_KEYS", "check_finite", "open_config", "open_module", "open_tokenizer", "resolve_device"]
 
@@ -72,7 +74,8 @@ def strip_untrusted(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def open_config(directory: Path, where: str, *, trust_remote_code: bool) -> Any:
-    """The transformers config of a directory, stripped of UNTRUSTED_KEYS.
+    """The transformers config of a directory, stripped of UNTRUSTED_KEYS; an OwnConfig for a registered architecture
+    that has none.
 
     Raises ModelRefused for unknown architectures, code shipped with the model and what is no causal language model;
     ModelBroken for values that the config class rejects.
@@ -83,6 +86,9 @@ def open_config(directory: Path, where: str, *, trust_remote_code: bool) -> Any:
     raw = strip_untrusted(read_config(directory))
     refuse_unopenable(raw, where, trust_remote_code=trust_remote_code)
     code = (raw.get("auto_map") or {}) if trust_remote_code else {}
+    own = supplied(raw.get("model_type"))
+    if own is not None and not register_with_transformers(raw["model_type"], own.module_class):
+        return own_config(directory)
     try:
         if "AutoConfig" in code:
             config = AutoConfig.from_pretrained(directory, trust_remote_code=True)
@@ -118,25 +124,17 @@ def open_module(
     Raises ModelRefused if the weights do not fit in memory, ModelBroken if they do not match the architecture or are
     not finite.
     """
-    from transformers import AutoModelForCausalLM
-
     tensors = [tensor for path in weight_files(directory) for tensor in tensors_of(path)]
     config = open_config(directory, where, trust_remote_code=trust_remote_code)
     if device.type == "cpu":
         dtype = choose_dtype(tensors, available_memory(), requested=dtype, where=where)
+    own = supplied(getattr(config, "model_type", None)) if isinstance(config, OwnConfig) else None
     try:
-        with _quiet():
-            opened: Any = AutoModelForCausalLM.from_pretrained(
-                directory,
-                config=config,
-                dtype=getattr(torch, dtype) if dtype else "auto",
-                trust_remote_code=trust_remote_code,
-                use_safetensors=True,
-                local_files_only=True,
-                output_loading_info=True,
-                ignore_mismatched_sizes=True,  # reported below, with all names at once
-                **_attention(config),
-            )
+        if own is not None:
+            module = build(directory, own, where)
+            opened: Any = module, load_weights(module, directory, tensors, dtype)
+        else:
+            opened = _from_pretrained(directory, config, dtype, trust_remote_code=trust_remote_code)
     except InterpError:
         raise
     except Exception as error:
@@ -150,6 +148,24 @@ def open_module(
     module.eval()
     module.requires_grad_(False)
     return module
+
+
+def _from_pretrained(directory: Path, config: Any, dtype: str | None, *, trust_remote_code: bool) -> Any:
+    """The module and what transformers says about its loading."""
+    from transformers import AutoModelForCausalLM
+
+    with _quiet():
+        return AutoModelForCausalLM.from_pretrained(
+            directory,
+            config=config,
+            dtype=getattr(torch, dtype) if dtype else "auto",
+            trust_remote_code=trust_remote_code,
+            use_safetensors=True,
+            local_files_only=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # reported later, with all names at once
+            **_attention(config),
+        )
 
 
 def _attention(config: Any) -> dict[str, str]:

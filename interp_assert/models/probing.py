@@ -13,7 +13,7 @@ from torch.overrides import TorchFunctionMode
 
 from ..errors import InterpError, ModelRefused, UsageProblem
 from . import calling
-from .families import Family
+from .families import family_of
 from .taps import take
 
 __all__ = ["Shown", "probe"]
@@ -66,7 +66,7 @@ class _Lookups(TorchFunctionMode):
                 yield size
 
 
-def probe(module: torch.nn.Module, family: Family, *, vocab_size: int | None, max_positions: int | None) -> Shown:
+def probe(module: torch.nn.Module, *, vocab_size: int | None, max_positions: int | None) -> Shown:
     """Run ``module`` on a few ids. What the caller or the family states is checked, the rest is found: the vocabulary
     from the embedding and the logits, the longest sequence from its config, or from the tables that are indexed by
     position.
@@ -74,6 +74,7 @@ def probe(module: torch.nn.Module, family: Family, *, vocab_size: int | None, ma
     Raises ModelRefused for a module that cannot be called on ids, gives no logits or is not deterministic, or whose
     vocabulary is not clear; UsageProblem for a ``vocab_size`` or ``max_positions`` that cannot be.
     """
+    family = family_of(module)
     stated = vocab_size if vocab_size is not None else family.vocab_size
     limit = max_positions if max_positions is not None else family.max_positions
     for name, value in (("vocab_size", stated), ("max_positions", limit)):

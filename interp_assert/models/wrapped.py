@@ -10,31 +10,13 @@ import torch
 
 from ..errors import ModelChanged, ModelRefused
 from . import calling
-from .families import family_of
 from .identity import Identity, digest_of_state
 from .model import Model
 from .opening import check_finite
+from .own import OwnConfig
 from .probing import probe
 
-__all__ = ["OwnConfig", "wrap_module"]
-
-
-@dataclass(frozen=True)
-class OwnConfig:
-    """What stands for the transformers config of a module that has none: its special ids, if it names any."""
-
-    model_type: str
-    bos_token_id: Any = None
-    eos_token_id: Any = None
-    pad_token_id: Any = None
-
-    @classmethod
-    def of(cls, module: torch.nn.Module) -> OwnConfig:
-        """Read from the module's own config, a mapping or any object."""
-        own = getattr(module, "config", None)
-        names = ("model_type", "bos_token_id", "eos_token_id", "pad_token_id")
-        stated = {name: own.get(name) if isinstance(own, Mapping) else getattr(own, name, None) for name in names}
-        return cls(str(stated.pop("model_type") or type(module).__name__), **stated)
+__all__ = ["wrap_module"]
 
 
 @dataclass
@@ -89,7 +71,7 @@ def wrap_module(
             "measured too: its train() must set .training of itself and its children, as torch.nn.Module's does"
         )
     if not with_config or vocab_size is not None or max_positions is not None:
-        shown = probe(module, family_of(module), vocab_size=vocab_size, max_positions=max_positions)
+        shown = probe(module, vocab_size=vocab_size, max_positions=max_positions)
         vocab_size, max_positions = shown.vocab_size, shown.max_positions
     identity = Identity(id=str(name), kind="module", revision=None, sha256=digest_of_state(_tensors(module)))
     return Model(identity, ModuleSource(module, tokenizer, config), vocab_size=vocab_size, max_positions=max_positions)

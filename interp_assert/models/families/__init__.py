@@ -7,6 +7,6 @@ this package imports neither torch nor transformers.
 from __future__ import annotations
 
 from .family import Family
-from .registry import family_of, module_class, register_family
+from .registry import Supplied, family_of, register_family, supplied, supplies
 
-__all__ = ["Family", "family_of", "module_class", "register_family"]
+__all__ = ["Family", "Supplied", "family_of", "register_family", "supplied", "supplies"]

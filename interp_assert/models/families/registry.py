@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from .family import NOTHING, Family
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["GROUP", "family_of", "module_class", "register_family", "supplies"]
+__all__ = ["GROUP", "Supplied", "family_of", "register_family", "supplied", "supplies"]
 
 GROUP = "interp_assert.families"
 """Entry points of packages that register families: ``model_type = "package.module"``, imported when a directory of that
@@ -24,20 +25,36 @@ BUILT_IN: tuple[str, ...] = ()
 
 Declaration = Callable[[Any], Family]
 
+
+@dataclass(frozen=True)
+class Supplied:
+    """The class that opens directories of a model_type, and how one is built from config.json (None: as arguments)."""
+
+    module_class: type[torch.nn.Module]
+    build: Callable[[dict[str, Any]], torch.nn.Module] | None
+
+
 _declared: dict[type | str, Declaration] = {}
-_classes: dict[str, type] = {}
+_supplied: dict[str, Supplied] = {}
 _imported: set[str] = set()
 
 
 def register_family(
-    module_class: type[torch.nn.Module] | str, *, model_type: str | None = None
+    module_class: type[torch.nn.Module] | str,
+    *,
+    model_type: str | None = None,
+    build: Callable[[dict[str, Any]], torch.nn.Module] | None = None,
 ) -> Callable[[Declaration], Declaration]:
     """Decorate a function ``(module) -> Family`` to state what holds for modules of a class, and of those that inherit
     from it.
 
     ``module_class`` is the class, or its name (``"GRULanguageModel"``, ``"package.module.GRULanguageModel"``) where the
-    class should not be imported for it. With ``model_type``, ``load`` opens directories whose config.json has that
-    model_type with this class; see ``own``. A class that is registered again is registered anew.
+    class should not be imported for it. A class that is registered again is registered anew.
+
+    With ``model_type``, ``load`` opens directories whose config.json has that model_type: with ``build(config)`` (the
+    keys of config.json), by default ``module_class(**config)``; a class of transformers' kind with its config_class.
+    The module that registers must have been imported by then: by a conftest.py, or by an entry point of the group
+    ``interp_assert.families`` whose name is the model_type.
 
     Raises UsageProblem for a model_type that is transformers' own or belongs to another class.
     """
@@ -51,7 +68,7 @@ def register_family(
             raise UsageProblem(f"register_family decorates a function (module) -> Family, not {declare!r}")
         _declared[module_class] = declare
         if model_type is not None and isinstance(module_class, type):
-            _classes[model_type] = module_class
+            _supplied[model_type] = Supplied(module_class, build)
         return declare
 
     return register
@@ -76,19 +93,19 @@ def family_of(module: torch.nn.Module) -> Family:
 
 def supplies(model_type: Any) -> bool:
     """Whether a class is registered for this model_type, or a package says that it will register one."""
-    return model_type in _classes or model_type in _promised()
+    return model_type in _supplied or model_type in _promised()
 
 
-def module_class(model_type: str) -> type[torch.nn.Module] | None:
-    """The class registered for a model_type of config.json; imports the package that promised one."""
-    if model_type not in _classes and (promise := _promised().get(model_type)) is not None:
+def supplied(model_type: Any) -> Supplied | None:
+    """What is registered for a model_type of config.json; imports the package that promised it."""
+    if model_type not in _supplied and (promise := _promised().get(model_type)) is not None:
         promise.load()
-        if model_type not in _classes:
+        if model_type not in _supplied:
             raise ModelRefused(
                 f"model_type {model_type!r}: the entry point {promise.value} promised a class for it and registered "
                 "none; call register_family(..., model_type=...) there"
             )
-    return _classes.get(model_type)
+    return _supplied.get(model_type)
 
 
 def _promised() -> dict[str, EntryPoint]:
@@ -104,8 +121,10 @@ def _reserve(model_type: str, module_class: type | str) -> None:
         )
     if known(model_type):
         raise UsageProblem(f"model_type {model_type!r} is an architecture of transformers; choose another name")
-    other = _classes.get(model_type)
-    if other is not None and other.__qualname__ != module_class.__qualname__:  # a notebook runs its cell again
+    if model_type not in _supplied:
+        return
+    other = _supplied[model_type].module_class
+    if other.__qualname__ != module_class.__qualname__:  # a notebook runs its cell again
         raise UsageProblem(
             f"model_type {model_type!r} belongs to {other.__module__}.{other.__qualname__} already; choose another name"
         )
