@@ -229,11 +229,12 @@ class Model:
         *,
         positions: Sequence[int] | None = None,
         logits: bool = True,
+        grad: bool = False,
     ) -> Trace:
         """One forward pass over ``ids`` (batch, pos) that reads and writes sites; see ``trace.run_trace``."""
         from .trace import run_trace
 
-        return run_trace(self, ids, read, write, positions=positions, logits=logits)
+        return run_trace(self, ids, read, write, positions=positions, logits=logits, grad=grad)
 
     def has(self, site: str) -> bool:
         """Whether a site (``blocks.*.attn.pattern``: any of them) is there and proven; proves it if that is due."""

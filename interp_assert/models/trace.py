@@ -18,8 +18,8 @@ from .sites import part_of
 
 
 class Trace(Mapping[str, torch.Tensor]):
-    """What one forward pass showed: ``trace[site]`` is a detached tensor on the model's device, shaped as the site
-    says.
+    """What one forward pass showed: ``trace[site]`` is a tensor on the model's device, shaped as the site says and
+    detached unless gradients were asked for.
 
     Where a site was also written, the value is the edited one: what the model went on with.
     """
@@ -71,6 +71,7 @@ def run_trace(
     *,
     positions: int | Sequence[int] | None = None,
     logits: bool = True,
+    grad: bool = False,
 ) -> Trace:
     """Run ONE forward pass over ``ids`` (batch, pos).
 
@@ -82,6 +83,10 @@ def run_trace(
         positions: keep only these positions of the reads (the query axis of a pattern) and of the logits; negative
             ones count from the end. Edits always see all positions.
         logits: False makes no logits and stops as soon as all reads are there.
+        grad: True records the pass for differentiation. Logits and reads are attached to whatever they were made of
+            (a steering vector in an edit); and where a site is one tensor of the model and all positions are read, it
+            is the tensor that the model went on with: ``torch.autograd.grad(trace.logits[..., id].sum(),
+            trace[site])``. Parameters get no gradient unless they ask for one.
 
     Returns:
         A ``Trace``: ``trace[site]`` and ``trace.logits``.
@@ -99,7 +104,7 @@ def run_trace(
     if not wanted and not logits:
         raise UsageProblem("Nothing to trace: no site to read and logits=False.")
     chosen = _as_positions(positions, ids.shape[1])
-    values, made = trace_module(model.module, anatomy, ids, wanted, edits, chosen, logits=logits)
+    values, made = trace_module(model.module, anatomy, ids, wanted, edits, chosen, logits=logits, grad=grad)
     model.meter.count(*ids.shape)
     return Trace(model.id, values, made, lambda site: anatomy.resolve(site)[0])
 
