@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from ..errors import UnprovenAnatomy
+from . import placement
 from .graph import Location
 from .readout import Readout, replay
 from .sites import expand, listing, part_of
@@ -121,13 +122,13 @@ class Anatomy:
             raise UnprovenAnatomy(
                 f"Residuals are {want} = (..., {', '.join(map(str, tail))}), not {tuple(resid.shape)}."
             )
-        like = next(self.root.parameters())
+        home = placement.home(self.root)
         leading = resid.shape[: -len(tail)]
         flat = resid.reshape(1, -1, *tail) if len(leading) != 2 else resid
         with torch.no_grad():
-            laid_out = self.exit.lay_out(flat.to(device=like.device, dtype=self.stream_dtype), tuple(flat.shape))
+            laid_out = self.exit.lay_out(flat.to(device=home, dtype=self.stream_dtype), tuple(flat.shape))
             logits = replay(self.root, self.readout, laid_out)
-        return logits.reshape(*leading, logits.shape[-1])
+        return logits.reshape(*leading, logits.shape[-1]).to(home)
 
     def withdraw(self, site: str, reason: str) -> None:
         """Take a site back because a proof failed."""

@@ -13,6 +13,7 @@ import torch
 from ..errors import ContextTooShort, EmptyBatch, ModelRefused, TokenOutOfRange, UsageProblem
 from .families import family_of
 from .graph import Location, tensors_in
+from .onloading import unseen
 
 
 def forward(module: torch.nn.Module, ids: torch.Tensor) -> Any:
@@ -26,7 +27,7 @@ def forward(module: torch.nn.Module, ids: torch.Tensor) -> Any:
             "it first"
         )
     stated = family_of(module).forward
-    with _documented_kernels():
+    with _documented_kernels(), unseen(module):
         if stated is not None:
             return stated(module, ids)
         accepted = inspect.signature(module.forward).parameters

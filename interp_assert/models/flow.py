@@ -29,11 +29,16 @@ class Flow:
         self.recording = recording
         self.length = recording.rows[1]
         tensors = (*root.named_parameters(), *root.named_buffers())
-        self._names = {(tensor.data_ptr(), tuple(tensor.shape)): name for name, tensor in tensors if tensor.numel()}
+        self._names = {
+            (tensor.data_ptr(), tuple(tensor.shape)): name
+            for name, tensor in tensors
+            if tensor.numel() and not tensor.is_meta
+        }
 
     def name_of(self, leaf: torch.Tensor) -> str | None:
         """The name of the parameter or buffer that a leaf is; None for constants and inputs."""
-        return self._names.get((leaf.data_ptr(), tuple(leaf.shape)))
+        lent = self.recording.lent.get(id(leaf))
+        return lent if lent is not None else self._names.get((leaf.data_ptr(), tuple(leaf.shape)))
 
     def op(self, value: int) -> Op | None:
         return self.recording.producer.get(value)

@@ -59,14 +59,14 @@ class FunctionTap:
             if self.groups > 1:
                 head = self.order.index("head")
                 tensor = tensor.unflatten(head, (-1, self.groups)).select(head + 1, 0)
-        return tensor if self.factor.is_one else tensor * self.factor.resolve(root)
+        return tensor if self.factor.is_one else tensor * self.factor.resolve(root, tensor.device)
 
     def from_site(
         self, edited: torch.Tensor, site: torch.Tensor, tensor: torch.Tensor, root: torch.nn.Module
     ) -> torch.Tensor:
         """The tensor to put in the model for an edited site value. An edit that changes nothing gives back its bits."""
         if not self.factor.is_one:
-            return tensor + self._laid_out((edited - site) / self.factor.resolve(root), tensor)
+            return tensor + self._laid_out((edited - site) / self.factor.resolve(root, site.device), tensor)
         return self._laid_out(edited, tensor)
 
     @property

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, is_dataclass
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from .fused import call_openly
+from .onloading import watched
 
 Location = tuple[Any, ...]
 """Where a tensor sits in a module's arguments or results: ``(0,)``, ``("hidden_states",)``, ``(1, 0)``; ``()`` is the
@@ -87,7 +89,11 @@ class FunctionCall:
 
 @dataclass
 class Recording:
-    """Operations and module calls of one forward pass over ``rows`` = (batch, pos) ids, in order of execution."""
+    """Operations and module calls of one forward pass over ``rows`` = (batch, pos) ids, in order of execution.
+
+    ``leaves`` are the tensors that the pass did not make; a weight that was only there for a call is represented by
+    one without values, of which ``lent`` has the name by its ``id``.
+    """
 
     rows: tuple[int, int]
     ops: list[Op] = field(default_factory=list)
@@ -97,6 +103,7 @@ class Recording:
     shapes: dict[int, tuple[int, ...]] = field(default_factory=dict)
     dtypes: dict[int, torch.dtype] = field(default_factory=dict)
     leaves: dict[int, torch.Tensor] = field(default_factory=dict)
+    lent: dict[int, str] = field(default_factory=dict)
     result: Any = None
     results: dict[Location, int] = field(default_factory=dict)
 
@@ -159,6 +166,10 @@ def _extent(tensor: torch.Tensor) -> tuple[int, int]:
     return start, start + reach * tensor.element_size() if tensor.numel() else start
 
 
+def _memory(tensor: torch.Tensor) -> int:
+    return int(tensor.untyped_storage().data_ptr())
+
+
 def _key(tensor: torch.Tensor) -> tuple[Any, ...]:
     return (tensor.data_ptr(), tensor.storage_offset(), tuple(tensor.shape), tensor.stride(), tensor.dtype)
 
@@ -173,8 +184,11 @@ class _Recorder(TorchDispatchMode):
         self.recording = recording
         self.stack: list[int] = []
         self.names: dict[tuple[Any, ...], int] = {}
-        self.alive: list[torch.Tensor] = []
+        self.alive: dict[int, list[torch.Tensor]] = {}
         self.counts: dict[str, int] = {}
+        self.away = False
+        self.weights: dict[str, int] = {}
+        self.holders: dict[int, int] = {}
         self.sharing: dict[int, dict[tuple[Any, ...], torch.Tensor]] = {}
 
     def name(self, tensor: torch.Tensor) -> int:
@@ -191,14 +205,54 @@ class _Recorder(TorchDispatchMode):
         value = len(self.recording.shapes)
         key = _key(tensor)
         self.names[key] = value
-        self.sharing.setdefault(tensor.untyped_storage().data_ptr(), {})[key] = tensor
+        self.sharing.setdefault(_memory(tensor), {})[key] = tensor
         self.recording.shapes[value] = tuple(tensor.shape)
         self.recording.dtypes[value] = tensor.dtype
-        self.alive.append(tensor)
+        self.keep(tensor)
         return value
+
+    def keep(self, tensor: torch.Tensor) -> None:
+        self.alive.setdefault(_memory(tensor), []).append(tensor)
+
+    @contextmanager
+    def looking_away(self) -> Iterator[None]:
+        """See ``onloading.Recorder``, as for the three that follow."""
+        self.away = True
+        try:
+            yield
+        finally:
+            self.away = False
+
+    def lend(self, name: str, tensor: torch.Tensor) -> None:
+        memory = _memory(tensor)
+        self.holders[memory] = self.holders.get(memory, 0) + 1
+        if name not in self.weights:
+            self.weights[name] = self.fresh(tensor)
+            with self.looking_away():
+                stand_in = torch.empty_like(tensor, device="meta") if tensor.numel() > 1 else tensor.clone()
+            self.recording.leaves[self.weights[name]] = stand_in
+            self.recording.lent[id(stand_in)] = name
+        self.names[_key(tensor)] = self.weights[name]
+        self.keep(tensor)
+
+    def take_back(self, tensor: torch.Tensor, kept: Any) -> None:
+        memory = _memory(tensor)
+        self.holders[memory] -= 1
+        if self.holders[memory] or any(_memory(other) == memory for _, other in tensors_in(kept)):
+            return
+        for seen in (*self.alive.pop(memory, ()), *self.sharing.pop(memory, {}).values()):
+            self.names.pop(_key(seen), None)
+
+    def moved(self, before: Any, after: Any) -> None:
+        for (_, old), (_, new) in zip(tensors_in(before), tensors_in(after), strict=True):
+            if new is not old:
+                self.names[_key(new)] = self.name(old)
+                self.keep(new)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        if self.away:
+            return func(*args, **kwargs)
         inputs: list[int] = []
         kept_args, kept_kwargs = self.refer(args, inputs), self.refer(kwargs, inputs)
         out = func(*args, **kwargs)
@@ -206,7 +260,7 @@ class _Recorder(TorchDispatchMode):
         produced = [tensor for _, tensor in tensors_in(out)]
         if len(produced) == 1 and inputs and self._same_content(name, inputs[0], produced[0]):
             self.names[_key(produced[0])] = inputs[0]
-            self.alive.append(produced[0])
+            self.keep(produced[0])
             return out
         op = Op(
             index=len(self.recording.ops),
@@ -234,7 +288,7 @@ class _Recorder(TorchDispatchMode):
         ``output``).
         """
         start, end = _extent(written)
-        for key, view in list(self.sharing[written.untyped_storage().data_ptr()].items()):
+        for key, view in list(self.sharing[_memory(written)].items()):
             first, last = _extent(view)
             if key == _key(written) or first >= end or last <= start:
                 continue
@@ -333,7 +387,7 @@ def record(module: torch.nn.Module, forward: Callable[[], Any], rows: tuple[int,
 
             handles.append(part.register_forward_pre_hook(before, with_kwargs=True))
             handles.append(part.register_forward_hook(after))
-        with torch.no_grad(), _Functions(recorder), recorder:
+        with torch.no_grad(), watched(module, recorder), _Functions(recorder), recorder:
             recording.result = forward()
             recording.results = {at: recorder.name(tensor) for at, tensor in tensors_in(recording.result)}
     finally:

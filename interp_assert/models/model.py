@@ -147,8 +147,10 @@ class Model:
 
     @property
     def device(self) -> torch.device:
-        """The device of the input embeddings, where ids go."""
-        return next(self._held.parameters()).device
+        """The device on which the input embeddings compute: where ids go, and where reads come to."""
+        from .placement import home
+
+        return home(self._held)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -162,7 +164,9 @@ class Model:
     @property
     def n_parameters(self) -> int:
         """Number of parameters; tied ones count once."""
-        return sum(parameter.numel() for parameter in self._held.parameters())
+        from .placement import parameters
+
+        return sum(parameter.numel() for _, parameter in parameters(self._held))
 
     @property
     def architecture(self) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from ..errors import InterpError, ModelBroken, ModelRefused, UsageProblem
+from . import placement
 from .architectures import refuse_unopenable
 from .directory import read_config, tokenizer_files, weight_files
 from .families import supplied
@@ -199,11 +200,15 @@ def open_tokenizer(directory: Path, where: str, *, trust_remote_code: bool) -> A
 
 
 def check_finite(module: torch.nn.Module, where: str) -> None:
-    """Raise ModelBroken naming the first parameter that holds NaN or an infinity."""
+    """Raise ModelBroken naming the first parameter that holds NaN or an infinity, ModelRefused for one without
+    values.
+    """
+    placement.refuse_mixed_up(module, where)
     for name, parameter in module.named_parameters():
         if parameter.numel() == 0 or not parameter.is_floating_point():
             continue
-        low, high = torch.aminmax(parameter.detach())  # NaN propagates, and no copy of the tensor is made
+        # NaN propagates, and no copy of the tensor is made.
+        low, high = torch.aminmax(placement.value_of(module, name).detach())
         if not (torch.isfinite(low) and torch.isfinite(high)):
             raise ModelBroken(
                 f"{where}: the weights are not finite: {name} ({parameter.dtype}) ranges from {low.item()} to "

@@ -14,6 +14,7 @@ from torch.overrides import TorchFunctionMode
 from ..errors import InterpError, ModelRefused, UsageProblem
 from . import calling
 from .families import family_of
+from .placement import home
 from .taps import take
 
 __all__ = ["Shown", "probe"]
@@ -82,7 +83,7 @@ def probe(module: torch.nn.Module, *, vocab_size: int | None, max_positions: int
             raise UsageProblem(f"{name} is a whole number of at least 1, not {value!r}")
     limit = limit if limit is not None else _config_length(module)
     length = LENGTH if limit is None else min(LENGTH, limit)
-    zeros = torch.zeros((ROWS, length), dtype=torch.long, device=_device(module))
+    zeros = torch.zeros((ROWS, length), dtype=torch.long, device=home(module))
     first, lookups = _watched(module, zeros)
     again, _ = _watched(module, zeros)
     _, others = _watched(module, zeros + 1)
@@ -170,10 +171,6 @@ def _config_length(module: torch.nn.Module) -> int | None:
         if isinstance(value, int) and not isinstance(value, bool) and value > 0:
             return value
     return None
-
-
-def _device(module: torch.nn.Module) -> torch.device:
-    return next(module.parameters()).device
 
 
 def _first_line(error: BaseException) -> str:

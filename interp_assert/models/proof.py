@@ -180,13 +180,13 @@ def _replayed(
                 stream = stream + values[f"blocks.{index}.{kind}.out"].double()
         elif action == "norm":
             norm = anatomy.root.get_submodule(str(what))
-            stream = norm(stream.to(values[f"blocks.{index}.resid_pre"].dtype)).double()
+            stream = norm(stream.to(values[f"blocks.{index}.resid_pre"].dtype)).double().to(stream.device)
         elif action == "cast":
             assert isinstance(what, torch.dtype)
             stream = stream.to(what).double()
         else:
             assert isinstance(what, Factor)
-            factor = what.resolve(anatomy.root)
+            factor = what.resolve(anatomy.root, stream.device)
             stream = stream * factor if action == "scale" else stream + factor
     return stream
 

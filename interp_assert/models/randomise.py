@@ -30,6 +30,7 @@ from torch import nn
 from ..errors import ModelBroken, ModelRefused
 from . import calling
 from .families import family_of
+from .placement import home
 from .taps import take
 
 __all__ = ["is_matrix", "kept_parameters", "randomise", "refuse_non_finite_logits", "seed_of"]
@@ -140,7 +141,7 @@ def refuse_non_finite_logits(
     """Raise ModelBroken if a short random batch gives logits that are NaN or infinite."""
     generator = torch.Generator().manual_seed(0)
     shape = (2, 16 if max_positions is None else min(16, max_positions))
-    ids = torch.randint(vocab_size, shape, generator=generator).to(next(module.parameters()).device)
+    ids = torch.randint(vocab_size, shape, generator=generator).to(home(module))
     with torch.no_grad():
         out = calling.forward(module, ids)
     logits = take(out, calling.logits_location(out, *shape, stated=family_of(module).logits, width=vocab_size))

@@ -15,7 +15,8 @@ import torch
 
 from .flow import MATMULS, Flow, op_name
 from .graph import Call, Location, Op, Ref, tensors_in
-from .residual import is_norm, tensor_named
+from .placement import where_used
+from .residual import is_norm
 from .taps import Tap, located_tap, output_tap, take
 
 _POINTWISE = {
@@ -263,7 +264,7 @@ def replay(root: torch.nn.Module, readout: Readout, residual: torch.Tensor) -> t
         if isinstance(tree, Ref):
             return values[tree.value]
         if isinstance(tree, Named):
-            return tensor_named(root, tree.name)
+            return where_used(root, tree.name)
         if isinstance(tree, torch.Tensor):
             return tree.to(residual.device)
         if isinstance(tree, tuple | list):
@@ -275,8 +276,8 @@ def replay(root: torch.nn.Module, readout: Readout, residual: torch.Tensor) -> t
             out = root.get_submodule(step.path)(*fill(step.args), **fill(step.kwargs))
             values[step.value] = take(out, step.out)
         elif isinstance(step, LinearStep):
-            weight = tensor_named(root, step.parameter)
-            values[step.value] = values[step.source] @ (weight.T if step.transposed else weight)
+            weight = where_used(root, step.parameter)
+            values[step.value] = values[step.source].to(weight.device) @ (weight.T if step.transposed else weight)
         else:
             args = fill(step.args)
             device = next((tensor.device for _, tensor in tensors_in(args)), residual.device)

@@ -14,6 +14,7 @@ import torch
 
 from .flow import Flow, op_name
 from .graph import Call, Op, Ref
+from .placement import value_of
 
 
 @dataclass(frozen=True)
@@ -30,11 +31,11 @@ class Factor:
     def is_one(self) -> bool:
         return self.constant == 1.0 and not self.tensors
 
-    def resolve(self, root: torch.nn.Module) -> torch.Tensor | float:
-        """The factor's value in a module."""
+    def resolve(self, root: torch.nn.Module, device: torch.device | None = None) -> torch.Tensor | float:
+        """The factor's value in a module; on ``device``, or where the module has it."""
         value: torch.Tensor | float = self.constant
         for name in self.tensors:
-            value = value * tensor_named(root, name)
+            value = value * value_of(root, name).to(device=device)
         return value
 
 
@@ -150,14 +151,6 @@ def factor_of(flow: Flow, argument: object) -> Factor | None:
     if name is not None and leaf.numel() == max(leaf.shape, default=1):
         return Factor(1.0, (name,))
     return Factor(float(leaf.item())) if leaf.numel() == 1 else None
-
-
-def tensor_named(root: torch.nn.Module, name: str) -> torch.Tensor:
-    """A parameter or buffer by its full name."""
-    path, _, last = name.rpartition(".")
-    found = getattr(root.get_submodule(path), last)
-    assert isinstance(found, torch.Tensor)
-    return found
 
 
 def is_norm(flow: Flow, call: Call, source: int, value: int) -> bool:

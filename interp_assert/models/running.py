@@ -94,9 +94,10 @@ class _Run:
             tensor = tensor if self.grad else tensor.detach()
             if self.positions is None:
                 # A copy, not a view: some models go on writing into the tensor that a module handed out (falcon).
-                pieces[number] = tensor.clone()
+                piece = tensor.clone()
             else:
-                pieces[number] = tensor.index_select(axis, self.positions.to(tensor.device))
+                piece = tensor.index_select(axis, self.positions.to(tensor.device))
+            pieces[number] = piece.to(self.ids.device)
             if len(pieces) == len(route.read):
                 self.values[site] = functools.reduce(torch.add, (pieces[part] for part in sorted(pieces)))
                 self.waiting.discard(site)
@@ -119,15 +120,18 @@ class _Run:
 
         def apply(tensor: torch.Tensor) -> torch.Tensor:
             self.applied.add(site)
+            where, tensor = tensor.device, tensor.to(self.ids.device)
             for edit in edits:
                 tensor = checked(site, edit(tensor), tensor)
-            return tensor.clone()  # the model may write into it, and it may be the user's own or an expanded view
+            # A copy: the model may write into it, and it may be the user's own or an expanded view.
+            return tensor.to(where).clone()
 
         def remember(number: int, tensor: torch.Tensor) -> None:
             bases[number] = tensor.clone()
 
         def shift(addend: torch.Tensor) -> torch.Tensor:
-            before = functools.reduce(torch.add, (*(bases[number] for number in sorted(bases)), addend))
+            parts = (bases[number].to(addend.device) for number in sorted(bases))
+            before = functools.reduce(torch.add, (*parts, addend))
             return addend + (apply(before) - before)
 
         for number, tap in enumerate(route.bases):

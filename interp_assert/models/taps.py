@@ -41,14 +41,14 @@ class Tap:
             tensor = tensor.permute(1, 2, 0, 3)
         if self.heads is not None:
             tensor = tensor.unflatten(-1, (self.heads, -1))
-        return tensor if self.factor.is_one else tensor * self.factor.resolve(root)
+        return tensor if self.factor.is_one else tensor * self.factor.resolve(root, tensor.device)
 
     def from_site(
         self, edited: torch.Tensor, site: torch.Tensor, tensor: torch.Tensor, root: torch.nn.Module
     ) -> torch.Tensor:
         """The tensor to put in the model for an edited site value. An edit that changes nothing gives back its bits."""
         if not self.factor.is_one:
-            change = (edited - site) / self.factor.resolve(root)
+            change = (edited - site) / self.factor.resolve(root, site.device)
             return tensor + self.lay_out(change, tuple(tensor.shape))
         return self.lay_out(edited, tuple(tensor.shape))
 

@@ -10,7 +10,7 @@ import torch
 
 from ..errors import SiteNotAvailable, UsageProblem
 from . import calling
-from .edits import as_edits
+from .edits import Edit, as_edits
 from .opened import OpenModel
 from .proof import prove_on_use
 from .running import trace_module
@@ -78,8 +78,10 @@ def run_trace(
     Args:
         read: sites whose values are wanted; ``blocks.*.resid_post`` means all blocks that have it.
         write: for each site an edit: a tensor or number that replaces it (broadcast to its shape), a function from
-            its tensor to another of the same shape and dtype, or a list of such functions, applied in order. Sites
-            that share one tensor are edited in the order in which the model computes them.
+            its tensor to another of the same shape and dtype, or a list of such functions, applied in order. A name
+            with ``*`` edits every site that it means. A site that is named twice (by an alias, by a ``*``) gets
+            both edits in the order given. Sites that share one tensor are edited in the order in which the model
+            computes them.
         positions: keep only these positions of the reads (the query axis of a pattern) and of the logits; negative
             ones count from the end. Edits always see all positions.
         logits: False makes no logits and stops as soon as all reads are there.
@@ -99,7 +101,10 @@ def run_trace(
     )
     anatomy = model.anatomy
     wanted = anatomy.resolve(read)
-    edits = {anatomy.resolve(site)[0]: as_edits(edit) for site, edit in (write or {}).items()}
+    edits: dict[str, list[Edit]] = {}
+    for name, edit in (write or {}).items():
+        for site in anatomy.resolve(name):
+            edits.setdefault(site, []).extend(as_edits(edit))
     prove_on_use(anatomy, model, {part_of(site) for site in (*wanted, *edits)} - {"logits"})
     if not wanted and not logits:
         raise UsageProblem("Nothing to trace: no site to read and logits=False.")

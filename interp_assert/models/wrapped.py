@@ -14,6 +14,7 @@ from .identity import Identity, digest_of_state
 from .model import Model
 from .opening import check_finite
 from .own import OwnConfig
+from .placement import State, keepers
 from .probing import probe
 
 __all__ = ["wrap_module"]
@@ -37,7 +38,7 @@ class ModuleSource:
         return self.config
 
     def verify(self, identity: Identity) -> None:
-        if digest_of_state(_tensors(self.module)) != identity.sha256:
+        if digest_of_state(State(self.module)) != identity.sha256:
             raise ModelChanged(
                 f"{identity.id}: the module's weights changed since it was wrapped; wrap and measure it again"
             )
@@ -73,7 +74,7 @@ def wrap_module(
     if not with_config or vocab_size is not None or max_positions is not None:
         shown = probe(module, vocab_size=vocab_size, max_positions=max_positions)
         vocab_size, max_positions = shown.vocab_size, shown.max_positions
-    identity = Identity(id=str(name), kind="module", revision=None, sha256=digest_of_state(_tensors(module)))
+    identity = Identity(id=str(name), kind="module", revision=None, sha256=digest_of_state(State(module)))
     return Model(identity, ModuleSource(module, tokenizer, config), vocab_size=vocab_size, max_positions=max_positions)
 
 
@@ -83,12 +84,11 @@ def _refuse_without_weights(module: torch.nn.Module) -> None:
             f"this {type(module).__name__} has no parameters: there is nothing that it could have learned"
         )
     for path, part in module.named_modules():
-        if hasattr(part, "_hf_hook"):  # accelerate brings the weights of such a module when it runs
-            continue
         for name, tensor in (*part.named_parameters(recurse=False), *part.named_buffers(recurse=False)):
-            if tensor.is_meta:
+            full = f"{path}{'.' if path else ''}{name}"
+            if tensor.is_meta and not any(True for _ in keepers(module, full)):  # nor does accelerate bring it
                 raise ModelRefused(
-                    f"{path}{'.' if path else ''}{name} of this {type(module).__name__} is on the meta device and has "
+                    f"{full} of this {type(module).__name__} is on the meta device and has "
                     "no values: load the weights before wrap() (load_state_dict(..., assign=True)), or build the "
                     "module outside of torch.device('meta')"
                 )
@@ -108,11 +108,6 @@ def _is_transformers_with_head(module: torch.nn.Module) -> bool:
             "language-model head; open it with AutoModelForCausalLM"
         )
     return with_head
-
-
-def _tensors(module: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """The state dict without what modules keep there besides tensors (``get_extra_state``)."""
-    return {name: value for name, value in module.state_dict().items() if isinstance(value, torch.Tensor)}
 
 
 def _what(thing: Any) -> str:

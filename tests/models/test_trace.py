@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -134,6 +135,22 @@ class TestWriting:
         for write in (both, dict(reversed(both.items()))):
             trace = model.trace(ids, read=["blocks.1.resid_mid"], write=write)
             torch.testing.assert_close(trace["blocks.1.resid_mid"], 2 * plain, atol=1e-5, rtol=1e-5)
+
+    def test_two_names_of_one_site_are_edited_in_the_order_given(self, model: Model) -> None:
+        ids = tiny.token_ids()
+        plain = model.trace(ids, read=[MID])[MID]
+        names = (MID, "blocks.1.hook_resid_post", "blocks.-2.resid_post", "blocks.*.resid_post")
+        for first, second in itertools.permutations(names, 2):
+            edited = model.trace(ids, read=[MID], write={first: edits.replace(2.0), second: edits.add(1.0)})[MID]
+            torch.testing.assert_close(edited, torch.full_like(plain, 3.0))
+            edited = model.trace(ids, read=[MID], write={first: edits.add(1.0), second: edits.replace(2.0)})[MID]
+            torch.testing.assert_close(edited, torch.full_like(plain, 2.0))
+
+    def test_a_wildcard_edits_every_block(self, model: Model) -> None:
+        ids = tiny.token_ids()
+        trace = model.trace(ids, read=["blocks.*.attn.out"], write={"blocks.*.attn.out": 0.0})
+        assert len(trace) == tiny.LAYERS
+        assert not any(value.any() for value in trace.values())
 
     def test_users_tensors_are_not_touched(self) -> None:
         falcon = wrap(tiny.build("falcon"))

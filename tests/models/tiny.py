@@ -64,6 +64,10 @@ CONFIGS: dict[str, dict[str, Any]] = {
     },
 }
 ARCHITECTURES = tuple(CONFIGS)
+MORE: dict[str, dict[str, Any]] = {
+    "mixtral": {**_MODERN, "num_key_value_heads": 2, "num_local_experts": 4, "num_experts_per_tok": 2},
+}
+"""Beyond what every test of the anatomy runs on: experts have no neurons of their own."""
 WITH_ATTENTION = tuple(name for name in CONFIGS if not name.startswith("mamba"))
 PARALLEL = ("gpt_neox", "falcon", "phi")
 
@@ -74,7 +78,7 @@ def build(architecture: str, seed: int = 0, **changes: Any) -> PreTrainedModel:
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        config = AutoConfig.for_model(architecture, **{**CONFIGS[architecture], **changes})
+        config = AutoConfig.for_model(architecture, **{**(CONFIGS | MORE)[architecture], **changes})
         model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     generator = torch.Generator().manual_seed(seed + 1)
     with torch.no_grad():
