@@ -103,14 +103,14 @@ class _Run:
                 self.waiting.discard(site)
 
         def hand_on(tensor: torch.Tensor) -> torch.Tensor:
-            """The model goes on with the very tensor that is kept, so that the logits can be differentiated by it."""
+            """The model goes on with what is kept, so that its logits have a derivative by it."""
             kept = tensor.clone() if tensor.requires_grad else tensor.detach().clone().requires_grad_()
             self.values[site] = kept
             self.waiting.discard(site)
             return kept
 
-        if self.grad and self.positions is None and isinstance(route.write, Tap | FunctionTap) and not route.bases:
-            self._add(route.write, hand_on, writes=True)
+        if self.grad and self.positions is None and isinstance(route.write, Tap | FunctionTap):
+            self._plan_write(site, route, [hand_on])
             return
         for number, tap in enumerate(route.read):
             self._add(tap, functools.partial(keep, number), writes=False)

@@ -193,12 +193,9 @@ class TestGradients:
             value, score = trace[site], trace.logits[0, -1, 7]
             (gradient,) = torch.autograd.grad(score, value)
             direction = torch.randn(value.shape, generator=generator, dtype=value.dtype)
-            step = 1e-5
-            ends = [
-                model.trace(ids, write={site: lambda tensor, by=by: tensor + by * direction}).logits[0, -1, 7]
-                for by in (step, -step)
-            ]
-            slope = float(ends[0] - ends[1]) / (2 * step)
+            step = 1e-5 * direction
+            ends = [model.trace(ids, write={site: edits.add(by)}).logits[0, -1, 7] for by in (step, -step)]
+            slope = float(ends[0] - ends[1]) / 2e-5
             assert float((gradient * direction).sum()) == pytest.approx(slope, rel=1e-5, abs=1e-9), site
 
     def test_a_steering_vector_gets_its_gradient(self) -> None:
