@@ -61,7 +61,7 @@ def prove_at_load(anatomy: Anatomy, model: OpenModel) -> None:
     proofs += _prove_chain(anatomy, values, limit)
     proofs += _prove_sums(anatomy, values, limit)
     proofs += _prove_readout(anatomy, values, logits, limit)
-    proofs.append(_prove_causality(anatomy, model, ids, plain))
+    proofs.append(_prove_causality(anatomy, model, ids[:2]))
     proofs += _prove_writes(anatomy, model, ids, logits, "resid_post")
     anatomy.proofs += proofs
     anatomy.proven |= {"resid_pre", "resid_post"}
@@ -198,19 +198,21 @@ def _prove_readout(
         return []
     identity = "unembedding the last residual gives the logits"
     try:
-        unembedded = anatomy.unembed(values[f"blocks.{anatomy.n_blocks - 1}.resid_post"])
+        unembedded = anatomy.unembed(values[f"blocks.{anatomy.n_blocks - 1}.resid_post"][:1])
     except RuntimeError as error:  # torch's way to say that recorded shapes do not fit other residuals
         return [Proof(f"{identity} ({str(error).splitlines()[0]})", None, float("inf"), limit)]
-    return [Proof(identity, None, _distance(unembedded, logits), limit)]
+    return [Proof(identity, None, _distance(unembedded, logits[:1]), limit)]
 
 
-def _prove_causality(anatomy: Anatomy, model: OpenModel, ids: torch.Tensor, plain: torch.Tensor) -> Proof:
-    """A bidirectional model behind a language-model head opens like any other, and sees what it is to predict."""
-    other = ids.clone()
-    other[:, -1] = (other[:, -1] + 1) % model.vocab_size
+def _prove_causality(anatomy: Anatomy, model: OpenModel, pair: torch.Tensor) -> Proof:
+    """A bidirectional model behind a language-model head opens like any other, and sees what it is to predict: two
+    rows that differ in their last token differ before it, too.
+    """
+    pair = pair.clone()
+    pair[1, -1] = (pair[1, -1] + 1) % model.vocab_size
     with torch.no_grad():
-        after = take(calling.forward(model.module, other), anatomy.logits_at)
-    earlier = _distance(after[:, :-1], plain[:, :-1]) if ids.shape[1] > 1 else 0.0
+        same, other = take(calling.forward(model.module, pair), anatomy.logits_at)
+    earlier = _distance(other[:-1], same[:-1]) if pair.shape[1] > 1 else 0.0
     return Proof(CAUSALITY, None, earlier, tolerance(anatomy, model))
 
 

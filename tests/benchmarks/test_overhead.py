@@ -10,6 +10,8 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from interp_assert.measures import measure_induction
 from interp_assert.models import Model, wrap
+from interp_assert.models.discovery import discover
+from interp_assert.models.proof import PROOF_LENGTH
 from interp_assert.prompts import RepeatedTokenStream, token_pool
 
 from .ratios import ratio_in_turns
@@ -63,3 +65,40 @@ def test_the_induction_measurement(benchmark: Any, small: Model) -> None:
     state(benchmark, facts)
     benchmark.pedantic(measured, rounds=2, warmup_rounds=0)
     assert ratio <= 1.3, facts
+
+
+def test_discovery_and_proof(benchmark: Any, small: Model) -> None:
+    """At most 6 plain forward passes over the same rows: the anatomy with everything that is proven at load."""
+    ids = torch.randint(1000, 10000, (small.anatomy.n_blocks + 1, PROOF_LENGTH))
+    module = small.module
+
+    def plain() -> None:
+        with torch.no_grad():
+            module(input_ids=ids, use_cache=False)
+
+    def discovered() -> Any:
+        return discover(small)
+
+    ratio, facts = ratio_in_turns(discovered, plain, rounds=5)
+    state(benchmark, facts)
+    benchmark.pedantic(discovered, rounds=1, warmup_rounds=0)
+    assert ratio <= 6, facts
+
+
+def test_reading_every_pattern(benchmark: Any, small: Model) -> None:
+    """At most 1.5 times the plain forward pass, although fused attention has to be carried out in its plain form."""
+    ids = torch.randint(1000, 10000, (4, 64), generator=torch.Generator().manual_seed(0))
+    module = small.module
+    small.trace(ids, read=["blocks.*.attn.pattern"])  # proven on first use, which is no part of the pass
+
+    def plain() -> Any:
+        with torch.no_grad():
+            return module(input_ids=ids, use_cache=False).logits
+
+    def traced() -> Any:
+        return small.trace(ids, read=["blocks.*.attn.pattern"])
+
+    ratio, facts = ratio_in_turns(traced, plain)
+    state(benchmark, facts)
+    benchmark.pedantic(traced, rounds=2, warmup_rounds=0)
+    assert ratio <= 1.5, facts
