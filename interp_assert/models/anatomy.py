@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -12,7 +12,7 @@ from ..errors import UnprovenAnatomy
 from . import placement
 from .graph import Location
 from .readout import Readout, replay
-from .sites import expand, listing, part_of
+from .sites import block_of, expand, listing, part_of
 from .taps import Route, Tap
 
 
@@ -88,6 +88,7 @@ class Anatomy:
     root: torch.nn.Module
     proofs: list[Proof] = field(default_factory=list)
     proven: set[str] = field(default_factory=set)
+    seen: dict[str, tuple[int, ...]] = field(default_factory=dict)
     withdrawn: dict[str, Route] = field(default_factory=dict)
     doubted: Readout | None = None
 
@@ -159,7 +160,7 @@ class Anatomy:
             "readout       " + (self.readout.describe() if self.readout is not None else "not known"),
             "",
             "sites",
-            *(f"  {name:<24}{shape}{count}" for name, shape, count in listing(self.sites)),
+            *(f"  {name:<26}{shape}{count}" for name, shape, count in listing(self.sites, self.seen)),
             "",
             "proven on every block, worst case",
             *(f"  {line}" for line in _proven(self.proofs)),
@@ -168,8 +169,39 @@ class Anatomy:
         if unproven:
             lines += ["", f"proven on first use: {', '.join(unproven)}"]
         if self.missing:
-            lines += ["", "missing", *(f"  {site}: {reason}" for site, reason in self.missing.items())]
+            lines += ["", "missing", *(f"  {line}" for line in _grouped(self.missing, self.n_blocks))]
         return "\n".join(lines)
+
+
+def _grouped(missing: Mapping[str, str], n_blocks: int) -> list[str]:
+    """What is missing, sites with one reason on one line: ``attn.q, attn.k of blocks 0-2, 4: the block has none``."""
+    by_reason: dict[str, dict[str, list[int]]] = {}
+    for site, reason in missing.items():
+        block = block_of(site)
+        numbers = list(range(n_blocks)) if ".*." in site else [] if block is None else [block]
+        by_reason.setdefault(reason, {}).setdefault(part_of(site), []).extend(numbers)
+    lines = []
+    for reason, parts in by_reason.items():
+        by_blocks: dict[tuple[int, ...], list[str]] = {}
+        for part, numbers in parts.items():
+            by_blocks.setdefault(tuple(sorted(set(numbers))), []).append(part)
+        for blocks, names in by_blocks.items():
+            where = (
+                "" if not blocks or len(blocks) == n_blocks else f" of block{'s' * (len(blocks) > 1)} {_runs(blocks)}"
+            )
+            lines.append(f"{', '.join(names)}{where}: {reason}")
+    return lines
+
+
+def _runs(numbers: Sequence[int]) -> str:
+    """Sorted numbers in words: ``0-2, 4``."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1] = [runs[-1][0], number]
+        else:
+            runs.append([number])
+    return ", ".join("-".join(map(str, run)) for run in runs)
 
 
 def _proven(proofs: Iterable[Proof]) -> list[str]:

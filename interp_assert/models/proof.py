@@ -135,6 +135,7 @@ def _pass(
 ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
     values, logits = trace_module(model.module, anatomy, ids, list(read), write or {}, None, logits=True)
     assert logits is not None
+    anatomy.seen.update({site: tuple(value.shape) for site, value in values.items()})
     return values, logits
 
 

@@ -5,7 +5,8 @@ give them.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from ..errors import SiteNotAvailable
 
@@ -64,9 +65,9 @@ def position_axis(site: str) -> int:
 
 
 def block_of(site: str) -> int | None:
-    """The number of the block in a site's name, None for sites outside the blocks."""
+    """The number of the block in a site's name; None for sites outside the blocks and for all of them (``*``)."""
     match = _BLOCK.match(site)
-    return int(match.group(1)) if match else None
+    return int(match.group(1)) if match and match.group(1) != "*" else None
 
 
 def expand(names: str | Iterable[str], available: Iterable[str], missing: dict[str, str], n_blocks: int) -> list[str]:
@@ -111,16 +112,32 @@ def summarise(available: Iterable[str]) -> str:
     return ", ".join(name + count.replace(", ", " (") + (")" if count else "") for name, _, count in listing(available))
 
 
-def listing(available: Iterable[str]) -> list[tuple[str, str, str]]:
-    """(name, shape, in how many blocks) of each kind of site."""
-    counts: dict[str, int] = {}
+def listing(
+    available: Iterable[str], seen: Mapping[str, tuple[int, ...]] = MappingProxyType({})
+) -> list[tuple[str, str, str]]:
+    """(name, shape, in how many blocks) of each kind of site; sizes are stated of those ``seen`` in some pass."""
+    members: dict[str, list[str]] = {}
     for site in available:
         key = f"blocks.{{i}}.{part_of(site)}" if block_of(site) is not None else site
-        counts[key] = counts.get(key, 0) + 1
+        members.setdefault(key, []).append(site)
     return [
-        (key, SHAPES[part_of(key.replace("{i}", "0"))], f", {count} blocks" if "{i}" in key else "")
-        for key, count in counts.items()
+        (key, _described(sites, seen), f", {len(sites)} blocks" if "{i}" in key else "")
+        for key, sites in members.items()
     ]
+
+
+def _described(sites: Sequence[str], seen: Mapping[str, tuple[int, ...]]) -> str:
+    """``(batch, pos, kv_head=2, d_head=8)``: the axes of a kind of site, and their sizes where they are the model's."""
+    axes = SHAPES[part_of(sites[0])].strip("()").split(", ")
+    shapes = [seen[site] for site in sites if site in seen]
+    if any(len(shape) != len(axes) for shape in shapes):
+        axes = [*axes[:-1], "stream", axes[-1]]
+    named = []
+    for at, axis in enumerate(axes):
+        sizes = sorted({shape[at] for shape in shapes if len(shape) == len(axes)})
+        own = sizes and axis not in ("batch", "pos", "query", "key")
+        named.append(f"{axis}={'|'.join(map(str, sizes))}" if own else axis)
+    return f"({', '.join(named)})"
 
 
 def _explain(name: str, site: str, have: dict[str, None], missing: dict[str, str], n_blocks: int) -> str:
