@@ -354,3 +354,10 @@ class TestWhatCannotBeProven:
 
         with pytest.raises(UnprovenAnatomy, match="no stack of blocks was found in this bag"):
             _ = wrap(Bag()).anatomy  # type: ignore[arg-type]
+
+
+def test_a_report_says_a_reason_once_and_for_which_blocks() -> None:
+    model = wrap(tiny.build("llama"), id="llama")
+    gaps = {"blocks.*.mlp.neurons": "experts", **{f"blocks.{i}.attn.{part}": "none" for part in "qk" for i in (0, 2)}}
+    report = replace(model.anatomy, missing=gaps, n_blocks=4).report()
+    assert report.endswith("missing\n  mlp.neurons: experts\n  attn.q, attn.k of blocks 0, 2: none")
