@@ -11,8 +11,9 @@ import torch
 from ..errors import UnprovenAnatomy
 from . import placement
 from .graph import Location
+from .kernels import KernelTap
 from .readout import Readout, replay
-from .sites import block_of, expand, listing, part_of
+from .sites import SHAPES, block_of, expand, listing, part_of
 from .taps import Route, Tap
 
 
@@ -160,7 +161,7 @@ class Anatomy:
             "readout       " + (self.readout.describe() if self.readout is not None else "not known"),
             "",
             "sites",
-            *(f"  {name:<26}{shape}{count}" for name, shape, count in listing(self.sites, self.seen)),
+            *(f"  {name:<26}{shape}{count}" for name, shape, count in listing(self.sites, self.seen, self._shapes())),
             "",
             "proven on every block, worst case",
             *(f"  {line}" for line in _proven(self.proofs)),
@@ -171,6 +172,12 @@ class Anatomy:
         if self.missing:
             lines += ["", "missing", *(f"  {line}" for line in _grouped(self.missing, self.n_blocks))]
         return "\n".join(lines)
+
+    def _shapes(self) -> dict[str, str]:
+        """The shape of each kind of site; a state has that of its recurrence."""
+        taps = [(site, route.write) for site, route in self.routes.items()]
+        own = {part_of(site): tap.shape for site, tap in taps if isinstance(tap, KernelTap) and tap.shape}
+        return {**SHAPES, **own}
 
 
 def _grouped(missing: Mapping[str, str], n_blocks: int) -> list[str]:

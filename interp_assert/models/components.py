@@ -11,7 +11,7 @@ from .blocks import Stage
 from .flow import MATMULS, Flow, op_name
 from .functions import made_by_function
 from .graph import Call, Op
-from .kinds import kind_of
+from .kinds import attention_ops, kind_of
 from .residual import Add, Cast, Norm, Scale, Side, Step, residual_chain, scaling, split_side
 from .taps import AnyTap, Route, Tap, input_tap, located_tap, output_tap
 
@@ -71,7 +71,7 @@ def dissect(flow: Flow, stage: Stage) -> BlockParts:
                 )
             continue
         _add_out(flow, stage, component, parts)
-        if component.kind == "attn":
+        if component.kind == "attn" or (component.kind == "ssm" and attention_ops(flow, component.cone)):
             _add_heads(flow, stage, component.cone, parts)
         if component.kind == "mlp":
             _add_neurons(flow, stage.call, component, barrier, parts)
@@ -126,8 +126,12 @@ def _replay(chain: list[Step], additions: list[tuple[Add, list[Component]]]) -> 
 def _name_absent(kinds: list[str], parts: BlockParts) -> None:
     for kind, what in (("attn", "attention"), ("mlp", "MLP")):
         if kind not in kinds:
+            reason = f"the block has no {what}: it adds {' and '.join(kinds) or 'nothing'}"
+            if kind == "attn" and parts.heads is not None:
+                reason = "attention adds nothing to the stream: its result goes into the recurrent mixer"
             for site in SITES_OF[kind]:
-                parts.missing.setdefault(site, f"the block has no {what}: it adds {' and '.join(kinds) or 'nothing'}")
+                if site not in parts.routes:
+                    parts.missing.setdefault(site, reason)
 
 
 def _add_out(flow: Flow, stage: Stage, component: Component, parts: BlockParts) -> None:

@@ -8,7 +8,7 @@ from itertools import pairwise, zip_longest
 import torch
 
 from ..errors import UnprovenAnatomy, UsageProblem
-from . import calling, proof
+from . import calling, kernels, mixers, proof
 from .anatomy import Anatomy, Block
 from .attention import Heads
 from .blocks import Stage, find_stages
@@ -50,7 +50,8 @@ def discover(model: OpenModel) -> Anatomy:
 def _record(model: OpenModel, ids: torch.Tensor) -> Recording:
     """One recorded pass; a second one of a model that exchanges a module in the first (big_bird, for short inputs)."""
     before = [*model.module.modules()]
-    recording = record(model.module, lambda: calling.forward(model.module, ids), (ids.shape[0], ids.shape[1]))
+    rows = (int(ids.shape[0]), int(ids.shape[1]))
+    recording = record(model.module, lambda: calling.forward(model.module, ids), rows, kernels.observed)
     if all(old is new for old, new in zip_longest(before, model.module.modules())):
         return recording
     return record(model.module, lambda: calling.forward(model.module, ids), (ids.shape[0], ids.shape[1]))
@@ -61,6 +62,7 @@ def _assemble(model: OpenModel, recording: Recording, stages: Sequence[Stage], i
     routes: dict[str, Route] = {}
     missing: dict[str, str] = {}
     parts = [dissect(flow, stage) for stage in stages]
+    _add_mixers(flow, stages, parts)
     embedding = _embedding(recording, ids)
     if embedding is not None:
         routes["embed"] = Route.at(embedding)
@@ -98,6 +100,17 @@ def _assemble(model: OpenModel, recording: Recording, stages: Sequence[Stage], i
         replays=tuple(inside.replay for inside in parts),
         root=model.module,
     )
+
+
+def _add_mixers(flow: Flow, stages: Sequence[Stage], parts: Sequence[BlockParts]) -> None:
+    """What is inside recurrent mixers; a model that has none says nothing of them."""
+    found = [mixers.find_mixer(flow, stage.call) for stage in stages]
+    recurrent = any(routes or "ssm" in inside.kinds for (routes, _), inside in zip(found, parts, strict=True))
+    for (routes, missing), inside, stage in zip(found, parts, stages, strict=True):
+        if not routes and not missing and recurrent:
+            missing = dict.fromkeys(mixers.SITES, mixers.why_none(stage.call.module, inside.kinds))
+        inside.routes.update(routes)
+        inside.missing.update(missing)
 
 
 def _stated_blocks(model: OpenModel) -> Sequence[str] | None:
@@ -138,7 +151,7 @@ def _block_routes(recording: Recording, index: int, stage: Stage, inside: BlockP
     exit_ = located_tap(recording, stage.call, "output", stage.exit)
     named = {"resid_pre": Route.at(entry), **inside.routes, "resid_post": Route.at(exit_)}
     order = ["resid_pre", "attn.q", "attn.k", "attn.v", "attn.pattern", "attn.head_out"]
-    order += [f"{kind}.{out}" for kind in ("attn", "ssm", "mixer") for out in ("out_raw", "out")]
+    order += [*mixers.SITES, *(f"{kind}.{out}" for kind in ("attn", "ssm", "mixer") for out in ("out_raw", "out"))]
     order += ["resid_mid", "mlp.neurons", "mlp.out_raw", "mlp.out", "resid_post"]
     return {f"blocks.{index}.{part}": named[part] for part in order if part in named}
 

@@ -4,7 +4,9 @@ replaces it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,7 +14,7 @@ import torch
 from ..errors import BadEdit
 from .sites import SHAPES, part_of
 
-__all__ = ["Edit", "add", "mean", "project_out", "replace", "scale", "zero"]
+__all__ = ["Edit", "add", "at", "mean", "project_out", "replace", "scale", "zero"]
 
 Edit = Callable[[torch.Tensor], torch.Tensor]
 
@@ -65,6 +67,62 @@ def project_out(direction: torch.Tensor) -> Edit:
         return site - (site @ unit).unsqueeze(-1) * unit
 
     return edit
+
+
+@dataclass(frozen=True)
+class _At:
+    """An edit of some positions; the axis of positions is known when the site is."""
+
+    positions: tuple[int, ...]
+    edits: tuple[Edit, ...]
+    axis: int = 1
+
+    def __call__(self, site: torch.Tensor) -> torch.Tensor:
+        where = torch.tensor(self.among(site.shape[self.axis]), device=site.device)
+        part = site.index_select(self.axis, where)
+        edited = part
+        for edit in self.edits:
+            edited = edit(edited)
+        if not isinstance(edited, torch.Tensor) or edited.shape != part.shape or edited.dtype != part.dtype:
+            what = (
+                f"{edited.dtype} {tuple(edited.shape)}" if isinstance(edited, torch.Tensor) else type(edited).__name__
+            )
+            raise BadEdit(
+                f"The edit at positions {list(self.positions)} returned {what}; it sees these positions alone and must "
+                f"return {part.dtype} {tuple(part.shape)}."
+            )
+        return site.index_copy(self.axis, where, edited)
+
+    def among(self, length: int) -> list[int]:
+        """The positions counted from the start, of ``length`` that there are."""
+        outside = [position for position in self.positions if not -length <= position < length]
+        if outside:
+            raise BadEdit(f"The edit at position {outside[0]} is outside the {length} positions of the site.")
+        return [position % length for position in self.positions]
+
+
+def at(positions: int | Sequence[int], edit: Any) -> Edit:
+    """Edit these positions only, negative ones counted from the end: ``edit``, as ``trace`` takes it, sees (batch,
+    len(positions), ...), of a pattern (batch, head, len(positions), key). For a ``state`` only these steps are shown.
+
+    Raises BadEdit for a position that the site does not have, and an edit that gives another shape.
+    """
+    chosen = (positions,) if isinstance(positions, int) else tuple(int(position) for position in positions)
+    if not chosen or len(set(chosen)) < len(chosen):
+        raise BadEdit(f"An edit is at one position or at several different ones, not at {list(chosen)}.")
+    return _At(chosen, tuple(as_edits(edit)))
+
+
+def along(edits: Sequence[Edit], axis: int) -> list[Edit]:
+    """The edits of a site whose positions are on ``axis``."""
+    return [dataclasses.replace(edit, axis=axis) if isinstance(edit, _At) else edit for edit in edits]
+
+
+def touched(edits: Sequence[Edit], length: int) -> frozenset[int] | None:
+    """The positions, of ``length``, beyond which the edits leave a site alone; None where they may change any."""
+    if not all(isinstance(edit, _At) for edit in edits):
+        return None
+    return frozenset(position for edit in edits if isinstance(edit, _At) for position in edit.among(length))
 
 
 def _like(value: torch.Tensor, site: torch.Tensor) -> torch.Tensor:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, is_dataclass
 from typing import Any, NamedTuple
 
@@ -87,6 +87,23 @@ class FunctionCall:
         return getattr(self.function, "__name__", str(self.function))
 
 
+Noted = Callable[[Any, Any, Any], None]
+Observed = Callable[[torch.nn.Module, Callable[[str], Noted]], AbstractContextManager[None]]
+"""See ``kernels.observed``."""
+
+
+@dataclass(frozen=True)
+class KernelCall:
+    """One call of a kernel that has a form (``kernels``), within the innermost module call ``call``."""
+
+    name: str
+    call: int
+    first_op: int
+    end_op: int
+    inputs: dict[Location, int]
+    outputs: dict[Location, int]
+
+
 @dataclass
 class Recording:
     """Operations and module calls of one forward pass over ``rows`` = (batch, pos) ids, in order of execution.
@@ -99,6 +116,7 @@ class Recording:
     ops: list[Op] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
     functions: list[FunctionCall] = field(default_factory=list)
+    kernels: list[KernelCall] = field(default_factory=list)
     producer: dict[int, Op] = field(default_factory=dict)
     shapes: dict[int, tuple[int, ...]] = field(default_factory=dict)
     dtypes: dict[int, torch.dtype] = field(default_factory=dict)
@@ -335,6 +353,17 @@ class _Recorder(TorchDispatchMode):
         call.end_op = len(self.recording.ops)
         call.outputs = {at: self.name(tensor) for at, tensor in tensors_in(out) if tensor.numel()}
 
+    def kernel(self, name: str) -> Noted:
+        first, call = len(self.recording.ops), self.stack[-1] if self.stack else -1
+
+        def done(args: Any, kwargs: Any, out: Any) -> None:
+            with torch._C.DisableTorchFunction():
+                inputs = {at: self.name(tensor) for tree in (args, kwargs) for at, tensor in tensors_in(tree)}
+                outputs = {at: self.name(tensor) for at, tensor in tensors_in(out)}
+            self.recording.kernels.append(KernelCall(name, call, first, len(self.recording.ops), inputs, outputs))
+
+        return done
+
 
 class _Functions(TorchFunctionMode):
     """Lives for one recorded pass: notes the calls of torch functions around the operations that they are made of."""
@@ -365,8 +394,11 @@ class _Functions(TorchFunctionMode):
         return out
 
 
-def record(module: torch.nn.Module, forward: Callable[[], Any], rows: tuple[int, int]) -> Recording:
-    """Run ``forward`` once and record every operation and every call of ``module`` and the modules inside it.
+def record(
+    module: torch.nn.Module, forward: Callable[[], Any], rows: tuple[int, int], observed: Observed | None = None
+) -> Recording:
+    """Run ``forward`` once and record every operation and every call of ``module`` and the modules inside it, and of
+    the kernels that ``observed`` tells of.
 
     Hooks and the recording mode are gone afterwards, whatever happens. Memory: every intermediate tensor of the pass
     stays alive until the end, so record short batches only.
@@ -387,7 +419,8 @@ def record(module: torch.nn.Module, forward: Callable[[], Any], rows: tuple[int,
 
             handles.append(part.register_forward_pre_hook(before, with_kwargs=True))
             handles.append(part.register_forward_hook(after))
-        with torch.no_grad(), watched(module, recorder), _Functions(recorder), recorder:
+        telling = nullcontext() if observed is None else observed(module, recorder.kernel)
+        with torch.no_grad(), watched(module, recorder), _Functions(recorder), recorder, telling:
             recording.result = forward()
             recording.results = {at: recorder.name(tensor) for at, tensor in tensors_in(recording.result)}
     finally:

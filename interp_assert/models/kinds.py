@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from .families.forms import forms_of
 from .flow import Flow, op_name
 from .graph import Op
 
@@ -15,8 +16,10 @@ def kind_of(flow: Flow, cone: Iterable[Op]) -> str:
     """``attn`` | ``ssm`` (any recurrence over positions) | ``mixer`` (convolution) | ``mlp`` (position by position)."""
     cone = list(cone)
     recording = flow.recording
-    if attention_ops(flow, cone):
-        return "attn"
+    attended, recurred = attention_ops(flow, cone), _recurrent_ops(flow, cone)
+    if attended or recurred:  # where one feeds the other (zamba), the later one makes the addend
+        last = max((op.index for op in attended), default=-1)
+        return "attn" if last > max(recurred, default=-1) else "ssm"
     around = {index for op in cone for index in recording.ancestors(op.call)}
     if any(hasattr(recording.calls[index].module, "A_log") for index in around):
         return "ssm"
@@ -41,6 +44,14 @@ def attention_ops(flow: Flow, cone: Iterable[Op]) -> list[Op]:
             if over_heads and shape[-2] == length <= shape[-1]:
                 found.append(op)
     return found
+
+
+def _recurrent_ops(flow: Flow, cone: Iterable[Op]) -> list[int]:
+    """The operations made inside kernels that carry out a recurrence."""
+    kernels = [
+        kernel for kernel in flow.recording.kernels if any("state" in form.sites for form in forms_of(kernel.name))
+    ]
+    return [op.index for op in cone if any(kernel.first_op <= op.index < kernel.end_op for kernel in kernels)]
 
 
 def _walks_positions(flow: Flow, op: Op) -> bool:

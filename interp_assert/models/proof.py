@@ -7,19 +7,21 @@ must not move.
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Iterable
 from math import sqrt
 
 import torch
 
-from . import calling
+from . import calling, kernels
 from .anatomy import Anatomy, Proof
 from .edits import Edit
+from .kernels import KernelTap, form_for
 from .opened import OpenModel
 from .residual import Factor
 from .running import trace_module
 from .sites import block_of, part_of
-from .taps import take
+from .taps import Watch, take
 
 PROOF_LENGTH = 8
 CAUSALITY = "changing the last token moves nothing before it"
@@ -91,8 +93,12 @@ def prove_part(anatomy: Anatomy, model: OpenModel, part: str) -> str | None:
     length = PROOF_LENGTH if model.max_positions is None else min(PROOF_LENGTH, model.max_positions)
     sites = [site for site in anatomy.routes if part_of(site) == part]
     ids = random_ids(model, rows=len(sites) + 1, length=length)
-    values, logits = _pass(anatomy, model, ids, read=sites)
-    proofs = _prove_writes(anatomy, model, ids, logits, part)
+    if all(isinstance(anatomy.routes[site].write, KernelTap) for site in sites):
+        logits, kernel_proofs = _prove_kernels(anatomy, model, ids, sites)
+        proofs = [*kernel_proofs, *_prove_writes(anatomy, model, ids, logits, part)]
+    else:
+        values, logits = _pass(anatomy, model, ids, read=sites)
+        proofs = _prove_writes(anatomy, model, ids, logits, part)
     if part == "attn.head_out":
         proofs += _prove_weighted_values(anatomy, model, ids)
     if part == "attn.pattern":
@@ -105,6 +111,37 @@ def prove_part(anatomy: Anatomy, model: OpenModel, part: str) -> str | None:
     anatomy.proofs += proofs
     failed = next((proof for proof in proofs if not proof.holds), None)
     return None if failed is None else failed.describe()
+
+
+def _prove_kernels(
+    anatomy: Anatomy, model: OpenModel, ids: torch.Tensor, sites: list[str]
+) -> tuple[torch.Tensor, list[Proof]]:
+    """What stands in for a kernel gives what the kernel gives, on every block; and the logits of the pass in which it
+    stands in everywhere and nothing is changed.
+    """
+    by_tap = {anatomy.routes[site].write: site for site in sites}
+    proofs: list[Proof] = []
+
+    def compare(tap: KernelTap, shown: torch.Tensor, kernel: torch.Tensor) -> None:
+        stepwise = "state" in form_for(tap.kernel, (tap.site,)).sites
+        # kernels compute in float32 even where the weights are finer
+        limit = max(tolerance(anatomy, model), TOLERANCE[torch.float32]) if stepwise else 0.0
+        identity = "one step at a time, the recurrence gives what the kernel gives"
+        if not stepwise:
+            identity = "reading leaves the kernel's result bitwise equal"
+        site = by_tap[tap]
+        proofs.append(Proof(identity, block_of(site), _distance(shown, kernel), limit, part_of(site)))
+
+    def look(site: str, value: torch.Tensor) -> None:
+        anatomy.seen[site] = tuple(value.shape)
+
+    watches = [Watch(tap, functools.partial(look, site), writes=False) for tap, site in by_tap.items()]
+    rows = (int(ids.shape[0]), int(ids.shape[1]))
+    with torch.no_grad(), kernels.installed(model.module, watches, rows, lambda: None, compare):
+        logits = take(calling.forward(model.module, ids), anatomy.logits_at)
+    silent = {*sites} - {f"blocks.{proof.block}.{proof.part}" for proof in proofs}
+    proofs += [Proof("the kernel is called", block_of(site), 1.0, 0.0, part_of(site)) for site in sorted(silent)]
+    return logits, proofs
 
 
 def _prove_weighted_values(anatomy: Anatomy, model: OpenModel, ids: torch.Tensor) -> list[Proof]:

@@ -10,17 +10,22 @@ from typing import Any
 import torch
 
 from ..errors import SiteNotAvailable
-from . import calling, functions, hooks
+from . import calling, functions, hooks, kernels
 from .anatomy import Anatomy
-from .edits import Edit, checked
+from .edits import Edit, checked, touched
 from .functions import FunctionTap
+from .kernels import KernelTap
 from .sites import position_axis
 from .taps import AnyTap, Route, Tap, Watch, take
 
 Installer = Callable[
     [torch.nn.Module, Sequence[Watch], tuple[int, int], Callable[[], None]], AbstractContextManager[None]
 ]
-INSTALLERS: dict[type, Installer] = {Tap: hooks.installed, FunctionTap: functions.installed}
+INSTALLERS: dict[type, Installer] = {
+    Tap: hooks.installed,
+    FunctionTap: functions.installed,
+    KernelTap: kernels.installed,
+}
 """How each kind of tap is put into a model for one pass, and taken out again whatever happens."""
 
 
@@ -136,10 +141,18 @@ class _Run:
 
         for number, tap in enumerate(route.bases):
             self._add(tap, functools.partial(remember, number), writes=False)
-        self._add(route.write, shift if route.bases else apply, writes=True)
+        at = touched(edits, self.ids.shape[1])
+        self._add(route.write, shift if route.bases else apply, writes=True, at=at)
 
-    def _add(self, tap: AnyTap, action: Callable[[torch.Tensor], torch.Tensor | None], *, writes: bool) -> None:
-        self.watches.setdefault(type(tap), []).append(Watch(tap, action, writes))
+    def _add(
+        self,
+        tap: AnyTap,
+        action: Callable[[torch.Tensor], torch.Tensor | None],
+        *,
+        writes: bool,
+        at: frozenset[int] | None = None,
+    ) -> None:
+        self.watches.setdefault(type(tap), []).append(Watch(tap, action, writes, at))
 
     def go(self) -> torch.Tensor | None:
         """Run the pass; the logits at the chosen positions, or None where they were not wanted."""

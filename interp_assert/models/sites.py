@@ -25,6 +25,12 @@ SHAPES = {
     "mlp.out": "(batch, pos, d_model)",
     "mlp.out_raw": "(batch, pos, d_model)",
     "mlp.neurons": "(batch, pos, d_mlp)",
+    "ssm.in_proj": "(batch, pos, d_in)",
+    "ssm.x_proj": "(batch, pos, d_x)",
+    "ssm.conv": "(batch, pos, d_conv)",
+    "state": "(batch, pos, ...)",
+    "ssm.y": "(batch, pos, d_inner)",
+    "ssm.gated": "(batch, pos, d_inner)",
     "ssm.out": "(batch, pos, d_model)",
     "ssm.out_raw": "(batch, pos, d_model)",
     "mixer.out": "(batch, pos, d_model)",
@@ -113,7 +119,9 @@ def summarise(available: Iterable[str]) -> str:
 
 
 def listing(
-    available: Iterable[str], seen: Mapping[str, tuple[int, ...]] = MappingProxyType({})
+    available: Iterable[str],
+    seen: Mapping[str, tuple[int, ...]] = MappingProxyType({}),
+    shapes: Mapping[str, str] = SHAPES,
 ) -> list[tuple[str, str, str]]:
     """(name, shape, in how many blocks) of each kind of site; sizes are stated of those ``seen`` in some pass."""
     members: dict[str, list[str]] = {}
@@ -121,22 +129,24 @@ def listing(
         key = f"blocks.{{i}}.{part_of(site)}" if block_of(site) is not None else site
         members.setdefault(key, []).append(site)
     return [
-        (key, _described(sites, seen), f", {len(sites)} blocks" if "{i}" in key else "")
+        (key, _described(sites, seen, shapes[part_of(sites[0])]), f", {len(sites)} blocks" if "{i}" in key else "")
         for key, sites in members.items()
     ]
 
 
-def _described(sites: Sequence[str], seen: Mapping[str, tuple[int, ...]]) -> str:
+def _described(sites: Sequence[str], seen: Mapping[str, tuple[int, ...]], shape: str) -> str:
     """``(batch, pos, kv_head=2, d_head=8)``: the axes of a kind of site, and their sizes where they are the model's."""
-    axes = SHAPES[part_of(sites[0])].strip("()").split(", ")
+    axes = shape.strip("()").split(", ")
     shapes = [seen[site] for site in sites if site in seen]
-    if any(len(shape) != len(axes) for shape in shapes):
+    if "..." in axes:
+        axes = axes if not shapes else [*axes[:2], *["..."] * (len(shapes[0]) - 2)]
+    elif any(len(shape) != len(axes) for shape in shapes):
         axes = [*axes[:-1], "stream", axes[-1]]
     named = []
     for at, axis in enumerate(axes):
         sizes = sorted({shape[at] for shape in shapes if len(shape) == len(axes)})
         own = sizes and axis not in ("batch", "pos", "query", "key")
-        named.append(f"{axis}={'|'.join(map(str, sizes))}" if own else axis)
+        named.append(f"{axis}={'|'.join(map(str, sizes))}".removeprefix("...=") if own else axis)
     return f"({', '.join(named)})"
 
 

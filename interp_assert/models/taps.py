@@ -79,12 +79,14 @@ class AnyTap(Protocol):
 class Watch:
     """What is to happen at a tap: ``action`` gets the site's value and gives another, or None to leave it.
 
-    ``writes`` tells edits from reads.
+    ``writes`` tells edits from reads. An edit that leaves all but some positions alone names these: a state, which is
+    made step by step, is then shown at these steps only.
     """
 
     tap: AnyTap
     action: Callable[[torch.Tensor], torch.Tensor | None]
     writes: bool
+    positions: frozenset[int] | None = None
 
 
 @dataclass(frozen=True)

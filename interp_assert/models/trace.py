@@ -10,11 +10,11 @@ import torch
 
 from ..errors import SiteNotAvailable, UsageProblem
 from . import calling
-from .edits import Edit, as_edits
+from .edits import Edit, along, as_edits
 from .opened import OpenModel
 from .proof import prove_on_use
 from .running import trace_module
-from .sites import part_of
+from .sites import part_of, position_axis
 
 
 class Trace(Mapping[str, torch.Tensor]):
@@ -104,7 +104,7 @@ def run_trace(
     edits: dict[str, list[Edit]] = {}
     for name, edit in (write or {}).items():
         for site in anatomy.resolve(name):
-            edits.setdefault(site, []).extend(as_edits(edit))
+            edits.setdefault(site, []).extend(along(as_edits(edit), position_axis(site)))
     prove_on_use(anatomy, model, {part_of(site) for site in (*wanted, *edits)} - {"logits"})
     if not wanted and not logits:
         raise UsageProblem("Nothing to trace: no site to read and logits=False.")

@@ -1,0 +1,121 @@
+"""What a form of a kernel is given to show values with: a state at every step, or a whole tensor once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+
+from ..errors import SiteNotAvailable
+from .taps import Watch
+
+__all__ = ["See"]
+
+
+class See:
+    """Called with a value it returns the one to go on with: the same, or what an edit made of it.
+
+    ``kernel`` is the function that the form stands for. ``states`` are the states so far (batch, pos, ...).
+    """
+
+    def __init__(
+        self,
+        kernel: Callable[..., Any],
+        sites: Sequence[str],
+        watches: Mapping[str, Sequence[Watch]],
+        rows: tuple[int, int],
+        aside: Callable[[], AbstractContextManager[None]],
+    ) -> None:
+        self.kernel, self.sites, self.watches, self.rows = kernel, sites, watches, rows
+        self.aside = aside
+        self.editors = [watch for watch in watches.get("state", ()) if watch.writes]
+        self.steps: list[torch.Tensor] = []
+        self.whole: torch.Tensor | None = None
+        self.buffer: torch.Tensor | None = None
+        self.filled, self.version = 0, 0
+
+    def __call__(self, value: torch.Tensor, site: str | None = None) -> torch.Tensor:
+        """Show the state after one more step (batch, ...), or another site's whole value (batch, pos, ...)."""
+        site = self.sites[0] if site is None else site
+        if site == "state":
+            return self._step(value)
+        for watch in self.watches.get(site, ()):
+            value = self._edited(watch, value)
+        return value
+
+    def scan(self, decay: torch.Tensor, write: torch.Tensor, initial: torch.Tensor | None = None) -> torch.Tensor:
+        """All states (batch, pos, ...) of ``h[t] = decay[:, t] * h[t - 1] + write[:, t]``, each of them shown.
+
+        ``decay`` may have size 1 where ``write`` (batch, pos, ...) has more; ``initial`` (batch, ...) is zero if not
+        given. ``write`` may be overwritten.
+        """
+        write = write.contiguous()
+        if self.editors or torch.is_grad_enabled():
+            state = torch.zeros_like(write[:, 0]) if initial is None else initial.to(write.dtype)
+            for now in range(write.shape[1]):
+                state = self(decay[:, now] * state + write[:, now], "state")
+            return self.states
+        before = initial
+        for factor, state in zip(decay.unbind(1), write.unbind(1), strict=True):
+            if before is not None:
+                state.add_(factor * before)  # not addcmul_, which rounds otherwise than what an edit goes through
+            before = state
+        self.whole = write
+        return write
+
+    @property
+    def states(self) -> torch.Tensor:
+        """The states shown so far (batch, pos, ...), as the recurrence went on with them."""
+        if self.whole is None:
+            self.whole = torch.stack(self.steps, 1)
+        return self.whole
+
+    def finish(self) -> None:
+        """Hand all states to those who read them; the pass is over its positions."""
+        if "state" not in self.sites or "state" not in self.watches:
+            return
+        shown = self.whole.shape[1] if self.whole is not None else len(self.steps)
+        if shown != self.rows[1]:
+            raise SiteNotAvailable(
+                f"The form of the kernel showed {shown} states in a pass over {self.rows[1]} positions; "
+                "it must call see(state) once for each position."
+            )
+        for watch in self.watches["state"]:
+            if not watch.writes:
+                self._edited(watch, self.states)
+
+    def _step(self, state: torch.Tensor) -> torch.Tensor:
+        now = len(self.steps)
+        if now >= self.rows[1] or state.shape[0] != self.rows[0]:
+            raise SiteNotAvailable(
+                f"The form of the kernel showed a state of shape {tuple(state.shape)} at step {now} of a pass over "
+                f"(batch, pos) = {self.rows}; it must show one state (batch, ...) for each position."
+            )
+        for watch in self.editors:
+            if watch.positions is None or now in watch.positions:
+                state = self._edited(watch, self._so_far(state))[:, now].clone()  # a view would keep all alive
+        self.steps.append(state)
+        self.whole = None
+        return state
+
+    def _so_far(self, state: torch.Tensor) -> torch.Tensor:
+        """The states up to this one, and zeros where none is yet (batch, pos, ...)."""
+        now, length = len(self.steps), self.rows[1]
+        if torch.is_grad_enabled():
+            return torch.stack([*self.steps, state, *[torch.zeros_like(state)] * (length - now - 1)], 1)
+        if self.buffer is None or self.buffer._version != self.version:  # not there yet, or an edit wrote into it
+            self.buffer = state.new_zeros(state.shape[0], length, *state.shape[1:])
+            self.filled = 0
+        for position in range(self.filled, now):
+            self.buffer[:, position] = self.steps[position]
+        self.filled = now
+        self.buffer[:, now] = state
+        self.version = self.buffer._version
+        return self.buffer
+
+    def _edited(self, watch: Watch, value: torch.Tensor) -> torch.Tensor:
+        with self.aside():
+            edited = watch.action(value)
+        return value if edited is None else edited
