@@ -103,7 +103,9 @@ def _add_fused(flow: Flow, block: Call, cone: Sequence[Op], made: FunctionCall, 
     _add_operand(flow, made, query, "attn.q", heads)
     _add_operand(flow, made, key, "attn.k", heads)
     _add_operand(flow, made, value, "attn.v", heads)
-    heads.routes["attn.pattern"] = Route.at(_tap_of(flow, made, "inside", (0,), _PATTERN, _PATTERN))
+    heads.routes["attn.pattern"] = Route.at(
+        _tap_of(flow, made, "inside", (0,), _PATTERN, _PATTERN, heads=heads.n_heads)
+    )
     out = made.outputs[()]
     _add_head_out(flow, block, cone, made, out, ("batch", "head", "pos", "feature"), heads)
 
@@ -126,10 +128,12 @@ def _add_plain(flow: Flow, block: Call, cone: Sequence[Op], softmax: Op, made: F
     tap: FunctionTap | None
     if weighted is not None and not flow.same(weighted.left.value, pattern):
         # Attention sinks: a share of the probability goes to no value and is cut off before the product.
-        tap = _tap_of(flow, weighted.made, "input", weighted.left.where, weighted.left.axes, _PATTERN)
+        tap = _tap_of(
+            flow, weighted.made, "input", weighted.left.where, weighted.left.axes, _PATTERN, heads=heads.n_heads
+        )
     else:
         where = next((at for at, value in made.outputs.items() if flow.same(value, pattern)), None)
-        tap = None if where is None else _tap_of(flow, made, "output", where, axes, _PATTERN)
+        tap = None if where is None else _tap_of(flow, made, "output", where, axes, _PATTERN, heads=heads.n_heads)
     if tap is None:
         heads.missing["attn.pattern"] = f"{made.name} does not hand out the probabilities that it computes"
     else:
@@ -150,26 +154,24 @@ def _tap_of(
     axes: tuple[Axis, ...],
     order: tuple[Axis, ...] = ("batch", "pos", "head", "feature"),
     factor: Factor = ONE,
-    groups: int = 1,
+    heads: int | None = None,
 ) -> FunctionTap:
     path, nth, count = counted(flow.recording, made)
-    return FunctionTap(path, made.function, count, side, where, factor, nth, axes, order, groups)
+    return FunctionTap(path, made.function, count, side, where, factor, nth, axes, order, heads)
 
 
 def _add_operand(flow: Flow, made: FunctionCall, operand: _Operand, part: str, heads: Heads) -> None:
     groups, factor = _repeats_and_scale(flow, operand.value)
     if part == "attn.v":
         factor = ONE  # a scale of the values is no part of the softmax's
-    n_heads = heads.n_heads or 1
-    if groups > 1 and n_heads % groups:
-        groups = 1
-    if part != "attn.q":
-        here = operand.axes.index("head") if "head" in operand.axes else None
-        shape = flow.recording.shapes[operand.value]
-        heads.n_kv_heads = (n_heads if here is None else shape[here]) // groups
-    heads.routes[part] = Route.at(
-        _tap_of(flow, made, "input", operand.where, operand.axes, factor=factor, groups=groups)
-    )
+    shape, n_heads = flow.recording.shapes[operand.value], heads.n_heads or 1
+    own = shape[operand.axes.index("head")] if "head" in operand.axes else shape[0] // flow.recording.rows[0]
+    if part == "attn.q":
+        own = n_heads
+    elif own % groups == 0:
+        own //= groups
+        heads.n_kv_heads = own
+    heads.routes[part] = Route.at(_tap_of(flow, made, "input", operand.where, operand.axes, factor=factor, heads=own))
 
 
 def _repeats_and_scale(flow: Flow, value: int) -> tuple[int, Factor]:
@@ -340,7 +342,7 @@ def _add_head_out(
         heads.routes["attn.head_out"] = Route.at(_split(tap, heads.n_heads or 1))
         heads.weighted_values = _only_laid_out(flow, source, value)
         return
-    heads.routes["attn.head_out"] = Route.at(_tap_of(flow, made, "output", (), axes))
+    heads.routes["attn.head_out"] = Route.at(_tap_of(flow, made, "output", (), axes, heads=heads.n_heads))
     heads.weighted_values = True
 
 

@@ -36,8 +36,10 @@ class FunctionTap:
 
     ``count``: which call of ``function`` it is among those that the module at ``path`` makes itself (in its ``nth``
     execution, where it runs several times). ``side`` "inside" means the probabilities of fused attention. ``axes``
-    names the tensor's own axes where they are not the site's already; ``order`` is the site's. ``groups``: the tensor
-    holds every head of the site that many times in a row (grouped keys, repeated for the product).
+    names the tensor's own axes where they are not the site's already; ``order`` is the site's. ``heads``
+    is how many heads the site has: the tensor may hold each of them several times in a row (grouped keys, repeated for
+    the product, which is done or not depending on the mask), or those of one group as if they were queries (which is
+    done for a single query).
     """
 
     path: str
@@ -49,24 +51,23 @@ class FunctionTap:
     nth: int | None = None
     axes: tuple[Axis, ...] = ()
     order: tuple[Axis, ...] = ("batch", "pos", "head", "feature")
-    groups: int = 1
+    heads: int | None = None
 
     def to_site(self, tensor: torch.Tensor, rows: tuple[int, int], root: torch.nn.Module) -> torch.Tensor:
         """The site's value of the tensor in the model; ``rows`` is (batch, pos)."""
         if self.axes:
             tensor = self._apart(tensor, rows)
+            if self.heads is not None:
+                tensor = self._one_each(tensor, self.heads)
             tensor = tensor.permute(*(self._own.index(axis) for axis in self.order))
-            if self.groups > 1:
-                head = self.order.index("head")
-                tensor = tensor.unflatten(head, (-1, self.groups)).select(head + 1, 0)
-        return tensor if self.factor.is_one else tensor * self.factor.resolve(root, tensor.device)
+        return tensor if self.factor.is_one else tensor * self.factor.resolve(root)
 
     def from_site(
         self, edited: torch.Tensor, site: torch.Tensor, tensor: torch.Tensor, root: torch.nn.Module
     ) -> torch.Tensor:
         """The tensor to put in the model for an edited site value. An edit that changes nothing gives back its bits."""
         if not self.factor.is_one:
-            return tensor + self._laid_out((edited - site) / self.factor.resolve(root, site.device), tensor)
+            return tensor + self._laid_out((edited - site) / self.factor.resolve(root), tensor)
         return self._laid_out(edited, tensor)
 
     @property
@@ -82,12 +83,23 @@ class FunctionTap:
                 return tensor.unflatten(at, rows)
         return tensor
 
+    def _one_each(self, tensor: torch.Tensor, heads: int) -> torch.Tensor:
+        """The tensor with every head of the site once, on the axis of heads."""
+        at = self._own.index("head")
+        have = tensor.shape[at]
+        if have < heads:  # one query: the heads of a group stand on the axis of queries, which comes next
+            return tensor.flatten(at, at + 1).unsqueeze(at + 1)
+        return tensor if have == heads else tensor.unflatten(at, (heads, -1)).select(at + 1, 0)
+
     def _laid_out(self, site: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
         if not self.axes:
             return site
-        if self.groups > 1:
-            site = site.repeat_interleave(self.groups, self.order.index("head"))
-        return site.permute(*(self.order.index(axis) for axis in self._own)).reshape(tensor.shape)
+        site = site.permute(*(self.order.index(axis) for axis in self._own))
+        if self.heads is not None:
+            at = self._own.index("head")
+            times = max(tensor.numel() // site.numel(), 1)
+            site = site.repeat_interleave(times, at) if times > 1 else site
+        return site.reshape(tensor.shape)
 
 
 def counted(recording: Recording, made: FunctionCall) -> tuple[str, int | None, int]:

@@ -215,3 +215,34 @@ class TestGradients:
         assert not trace.logits.requires_grad
         assert not trace["blocks.0.attn.q"].requires_grad
         assert torch.is_grad_enabled()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2, 1), (1, 5), (2, 9)])
+def test_keys_are_the_same_however_the_call_groups_them(shape: tuple[int, int]) -> None:
+    # A window shorter than the row needs a mask, with which each key is repeated for the heads of its group; without
+    # one they are not, and a single query has the heads of a group packed in the place of queries.
+    from transformers import MistralConfig, MistralForCausalLM
+
+    torch.manual_seed(0)
+    config = MistralConfig(
+        vocab_size=120,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        sliding_window=6,
+    )
+    model = wrap(MistralForCausalLM(config).eval(), id="mistral")
+    ids, (rows, length) = tiny.token_ids(length=13), shape
+    whole, part = parts(model, ids=ids), parts(model, ids=ids[:rows, :length])
+    for name in ("q", "k", "v", "head_out"):
+        assert relative(part[name], whole[name][:rows, :length]) < 1e-5, name
+    assert relative(part["pattern"], whole["pattern"][:rows, :, :length, :length]) < 1e-5
+    before = model.trace(ids[:rows, :length]).logits
+    for name in ("q", "k", "v", "pattern", "head_out"):
+        same = model.trace(ids[:rows, :length], write={f"blocks.1.attn.{name}": torch.clone}).logits
+        assert relative(same, before) < 1e-6, name
+        site = part[name]
+        other = model.trace(ids[:rows, :length], write={f"blocks.1.attn.{name}": site.flip(-1) + 0.5}).logits
+        assert relative(other, before) > (1e-5 if length > 1 or name in ("v", "pattern", "head_out") else -1), name
