@@ -71,6 +71,24 @@ def _block_calls(recording: Recording) -> tuple[str, list[Call]] | None:
     return None if best is None else (best[1], best[2])
 
 
+def unwrapped(recording: Recording, stage: Stage) -> Stage:
+    """The stage as the innermost module sees it that takes the stream and hands out the block's output: what stands
+    around a block (a compiler's, a checkpointing or another library's wrapper) adds nothing.
+    """
+    inner = [
+        call
+        for call in recording.calls[stage.call.index + 1 :]
+        if call.parent == stage.call.index
+        and stage.before in call.inputs.values()
+        and stage.after in call.outputs.values()
+    ]
+    if len(inner) != 1:
+        return stage
+    entry = next(at for at, value in inner[0].inputs.items() if value == stage.before)
+    exit_ = next(at for at, value in inner[0].outputs.items() if value == stage.after)
+    return unwrapped(recording, Stage(inner[0], entry, exit_, stage.before, stage.after))
+
+
 def _recurrent_calls(recording: Recording) -> tuple[str, list[Call]] | None:
     calls = [call for call in recording.calls if isinstance(call.module, torch.nn.RNNBase)]
     return ("", calls) if calls else None

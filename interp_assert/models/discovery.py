@@ -11,7 +11,7 @@ from ..errors import UnprovenAnatomy, UsageProblem
 from . import calling, kernels, mixers, proof
 from .anatomy import Anatomy, Block
 from .attention import Heads
-from .blocks import Stage, find_stages
+from .blocks import Stage, find_stages, unwrapped
 from .components import BlockParts, dissect
 from .families import family_of
 from .flow import Flow
@@ -61,7 +61,7 @@ def _assemble(model: OpenModel, recording: Recording, stages: Sequence[Stage], i
     flow = Flow(recording, model.module)
     routes: dict[str, Route] = {}
     missing: dict[str, str] = {}
-    parts = [dissect(flow, stage) for stage in stages]
+    parts = [dissect(flow, unwrapped(recording, stage)) for stage in stages]
     _add_mixers(flow, stages, parts)
     embedding = _embedding(recording, ids)
     if embedding is not None:

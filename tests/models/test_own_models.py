@@ -37,9 +37,9 @@ def ids(batch: int = 2, length: int = 12, seed: int = 0) -> torch.Tensor:
     return torch.randint(0, VOCAB, (batch, length), generator=torch.Generator().manual_seed(seed))
 
 
-def everything_holds(model: Model, without: str = "attn.pattern") -> None:
-    """All sites but those of a kind are read and proven, and nothing fails."""
-    sites = [site for site in model.anatomy.sites if not site.endswith(without)]
+def everything_holds(model: Model) -> None:
+    """All sites are read and proven, and nothing fails."""
+    sites = list(model.anatomy.sites)
     trace = model.trace(ids(), read=sites)
     assert set(trace) == set(sites)
     assert [proof.describe() for proof in model.anatomy.proofs if not proof.holds] == []
@@ -51,11 +51,33 @@ def everything_holds(model: Model, without: str = "attn.pattern") -> None:
 def test_a_stack_of_blocks_needs_no_registration(name: str) -> None:
     model = wrap(build(STACKS[name]))
     everything_holds(model)
-    for part in ("resid_pre", "attn.out", "mlp.out", "mlp.neurons", "resid_post"):
+    for part in ("resid_pre", "attn.q", "attn.pattern", "attn.out", "mlp.out", "mlp.neurons", "resid_post"):
         assert model.has(f"blocks.0.{part}"), part
     assert {block.kinds for block in model.anatomy.blocks} == {("attn", "mlp")}
     assert (model.vocab_size, model.max_positions, model.tokenizer) == (VOCAB, own.CONTEXT, None)
     assert model.architecture == model.class_name == type(model.module).__name__
+
+
+def test_what_is_wrapped_around_a_block_adds_nothing() -> None:
+    class Wrapper(nn.Module):
+        def __init__(self, block: nn.Module) -> None:
+            super().__init__()
+            self.before, self.block = nn.Identity(), block
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.block(self.before(x))
+
+    for parallel in (False, True):
+        plain = build(lambda parallel=parallel: stack(parallel=parallel))
+        expected = wrap(plain)
+        sites = list(expected.anatomy.sites)
+        values = expected.trace(ids(), read=sites)
+        plain.blocks = nn.ModuleList(Wrapper(Wrapper(block)) for block in plain.blocks).eval()
+        model = wrap(plain)
+        everything_holds(model)
+        assert list(model.anatomy.sites) == sites
+        again = model.trace(ids(), read=sites)
+        assert [site for site in sites if not torch.equal(again[site], values[site])] == []
 
 
 @pytest.mark.parametrize("name", RECURRENT)
