@@ -60,7 +60,7 @@ def preflight(
 
 
 def wrap(
-    module: torch.nn.Module,
+    module: torch.nn.Module | Any,
     tokenizer: Any | None = None,
     *,
     id: str | None = None,
@@ -69,7 +69,8 @@ def wrap(
 ) -> Model:
     """A handle of a causal language model that you already hold, on its device and in its dtype: one of transformers,
     or any torch module that makes logits (batch, pos, vocab) of ids (batch, pos), as a tensor or within a tuple, dict
-    or dataclass.
+    or dataclass. nnsight's ``LanguageModel`` and TransformerLens' ``TransformerBridge`` are taken for the module in
+    them, and for their tokenizer.
 
     The module is put in eval mode and stays so; nothing else about it changes, and its ``requires_grad`` flags stay as
     they are. Its identity is the sha256 over its state dict. ``vocab_size`` and ``max_positions`` (the longest

@@ -44,7 +44,7 @@ _BLOCK = re.compile(r"^blocks\.(-?\d+|\*)\.(.+)$")
 
 _TRANSFORMER_LENS = {
     "hook_embed": "embed",
-    "ln_final.hook_normalized": "final_norm",
+    "ln_final.hook_out": "final_norm",
     "hook_resid_pre": "resid_pre",
     "hook_resid_mid": "resid_mid",
     "hook_resid_post": "resid_post",

@@ -16,6 +16,7 @@ from .opening import check_finite
 from .own import OwnConfig
 from .placement import State, keepers
 from .probing import probe
+from .unwrapping import unwrap
 
 __all__ = ["wrap_module"]
 
@@ -48,7 +49,7 @@ class ModuleSource:
 
 
 def wrap_module(
-    module: torch.nn.Module,
+    module: Any,
     tokenizer: Any | None,
     *,
     id: str | None,
@@ -56,6 +57,8 @@ def wrap_module(
     max_positions: int | None = None,
 ) -> Model:
     """See ``load.wrap``."""
+    module, its_tokenizer = unwrap(module)
+    tokenizer = its_tokenizer if tokenizer is None else tokenizer
     if not isinstance(module, torch.nn.Module):
         hint = "create an instance first" if isinstance(module, type) else "use load(id) for an id"
         raise ModelRefused(f"wrap() takes a language model that is a torch module, not {_what(module)}; {hint}")

@@ -30,5 +30,6 @@ class Suite:
 SHIPPED = (
     Suite("circuits", "interp_suites.test_circuits", checks=("circuits/induction",), floors=(0.0, 1.0)),
     Suite("lens", "interp_suites.test_lens", checks=("lens/crossover",), floors=(0.0, 1.0)),
+    Suite("backends", "interp_suites.test_backends", by_name_only=True),
     Suite("timing", "interp_suites.test_timing", by_name_only=True, needs_plugin="benchmark"),
 )
