@@ -89,7 +89,7 @@ class TestPastedIds:
             ("interp::toy::test_nothing[zoo:alpha]", "*not found: interp::toy::test_nothing?zoo:alpha?*"),
             (
                 "interp::nowhere::test_x[zoo:alpha]",
-                "*no suite 'nowhere'; there are circuits, lens, timing, toy, gauge*",
+                "*no suite 'nowhere'; there are circuits, lens, backends, timing, toy, gauge*",
             ),
         ],
     )
