@@ -114,11 +114,35 @@ class _Run:
             self.waiting.discard(site)
             return kept
 
-        if self.grad and self.positions is None and isinstance(route.write, Tap | FunctionTap):
-            self._plan_write(site, route, [hand_on])
+        if self.grad and self.positions is None:
+            if isinstance(route.write, KernelTap) and route.write.site == "state":
+                self._plan_differentiable_states(site, route)
+            else:
+                self._plan_write(site, route, [hand_on])
             return
         for number, tap in enumerate(route.read):
             self._add(tap, functools.partial(keep, number), writes=False)
+
+    def _plan_differentiable_states(self, site: str, route: Route) -> None:
+        """States follow one from another, so none can stand for all: zero is added to each of them, in one leaf, which
+        is given their values afterwards. The derivative by it is that by the states.
+        """
+        leaf: torch.Tensor | None = None
+
+        def add_nothing(states: torch.Tensor) -> torch.Tensor:
+            nonlocal leaf
+            if leaf is None:
+                leaf = torch.zeros_like(states, requires_grad=True)
+            return states + leaf
+
+        def fill(states: torch.Tensor) -> None:
+            assert leaf is not None
+            leaf.data.copy_(states.detach())  # past the graph, which holds no value of the leaf
+            self.values[site] = leaf
+            self.waiting.discard(site)
+
+        self._plan_write(site, route, [add_nothing])
+        self._add(route.write, fill, writes=False)
 
     def _plan_write(self, site: str, route: Route, edits: Sequence[Edit]) -> None:
         bases: dict[int, torch.Tensor] = {}

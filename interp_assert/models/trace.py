@@ -86,9 +86,9 @@ def run_trace(
             ones count from the end. Edits always see all positions.
         logits: False makes no logits and stops as soon as all reads are there.
         grad: True records the pass for differentiation. Logits and reads are attached to whatever they were made of
-            (a steering vector in an edit); and where a site is one tensor of the model and all positions are read, it
-            is the tensor that the model went on with: ``torch.autograd.grad(trace.logits[..., id].sum(),
-            trace[site])``. Parameters get no gradient unless they ask for one.
+            (a steering vector in an edit). Where all positions are read, the logits can be differentiated by what is
+            read: ``torch.autograd.grad(trace.logits[..., id].sum(), trace[site])``; only the values of recurrent
+            states are not attached themselves. Parameters get no gradient unless they ask for one.
 
     Returns:
         A ``Trace``: ``trace[site]`` and ``trace.logits``.

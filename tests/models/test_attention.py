@@ -182,41 +182,6 @@ class TestEdits:
             mamba.trace(tiny.token_ids(), read=["blocks.0.attn.q"])
 
 
-class TestGradients:
-    def test_the_logits_can_be_differentiated_by_every_site(self) -> None:
-        model = wrap(tiny.build("gpt2").double(), id="gpt2")  # nothing in it is computed in single precision
-        ids = tiny.token_ids(batch=1, length=5)
-        sites = [site for site in model.anatomy.sites if site.startswith("blocks.1.")]
-        generator = torch.Generator().manual_seed(0)
-        for site in sites:
-            trace = model.trace(ids, read=[site], grad=True)
-            value, score = trace[site], trace.logits[0, -1, 7]
-            (gradient,) = torch.autograd.grad(score, value)
-            direction = torch.randn(value.shape, generator=generator, dtype=value.dtype)
-            step = 1e-5 * direction
-            ends = [model.trace(ids, write={site: edits.add(by)}).logits[0, -1, 7] for by in (step, -step)]
-            slope = float(ends[0] - ends[1]) / 2e-5
-            assert float((gradient * direction).sum()) == pytest.approx(slope, rel=1e-5, abs=1e-9), site
-
-    def test_a_steering_vector_gets_its_gradient(self) -> None:
-        model = wrap(tiny.build("gpt2"), id="gpt2")
-        vector = torch.zeros(tiny.D, requires_grad=True)
-        trace = model.trace(
-            tiny.token_ids(), read=["blocks.2.attn.q"], write={"blocks.0.resid_post": edits.add(vector)}, grad=True
-        )
-        (through_logits,) = torch.autograd.grad(trace.logits.sum(), vector, retain_graph=True)
-        (through_query,) = torch.autograd.grad(trace["blocks.2.attn.q"].sum(), vector)
-        assert through_logits.abs().sum() > 0
-        assert through_query.abs().sum() > 0
-
-    def test_nothing_is_attached_unless_asked_for(self) -> None:
-        model = wrap(tiny.build("gpt2"), id="gpt2")
-        trace = model.trace(tiny.token_ids(), read=["blocks.0.attn.q", "blocks.0.resid_post"])
-        assert not trace.logits.requires_grad
-        assert not trace["blocks.0.attn.q"].requires_grad
-        assert torch.is_grad_enabled()
-
-
 @pytest.mark.parametrize("shape", [(1, 1), (2, 1), (1, 5), (2, 9)])
 def test_keys_are_the_same_however_the_call_groups_them(shape: tuple[int, int]) -> None:
     # A window shorter than the row needs a mask, with which each key is repeated for the heads of its group; without
