@@ -12,6 +12,7 @@ from ..errors import UnprovenAnatomy
 from . import placement
 from .graph import Location
 from .kernels import KernelTap
+from .layouts import Streams
 from .readout import Readout, replay
 from .sites import SHAPES, block_of, expand, listing, part_of
 from .taps import Route, Tap
@@ -50,7 +51,8 @@ class Proof:
 @dataclass(frozen=True)
 class Block:
     """One block in order of execution: its module's path and the kinds of its addends; where it has attention, its
-    heads, how many of them have keys and values of their own, and whether a head's output is just its weighted values.
+    heads, how many of them have keys and values of their own, and whether a head's output is just its weighted values;
+    which execution of the module it is where there are several.
     """
 
     index: int
@@ -60,14 +62,16 @@ class Block:
     n_heads: int | None
     n_kv_heads: int | None = None
     weighted_values: bool = False
+    nth: int | None = None
 
 
 @dataclass
 class Anatomy:
     """What was found in a model and what was proven about it.
 
-    ``streams`` counts the residual streams that run side by side; with more than one, residuals are (batch, pos,
-    stream, d_model). ``routes`` maps every available site to the place where it is read and written; ``missing`` maps
+    ``streams`` says how many residual streams run side by side and names their axis; with more than one, residuals are
+    (batch, pos, stream, d_model). ``tail`` is the way from the final norm to the logits where that from the residual is
+    not known. ``routes`` maps every available site to the place where it is read and written; ``missing`` maps
     site patterns to the reason why the model, or our knowledge of it, lacks them. ``withdrawn`` and ``doubted`` keep
     the routes and the readout that failed a proof, for whoever asks what is wrong with them: ``as_claimed``.
     """
@@ -80,9 +84,10 @@ class Anatomy:
     routes: dict[str, Route]
     missing: dict[str, str]
     readout: Readout | None
+    tail: Readout | None
     logits_at: Location
     exit: Tap
-    streams: int
+    streams: Streams
     stream_dtype: torch.dtype
     joined: tuple[bool, ...]
     replays: tuple[list[tuple[str, object]] | None, ...]
@@ -118,19 +123,27 @@ class Anatomy:
         if self.readout is None:
             reason = self.missing.get("unembed", "not found")
             raise UnprovenAnatomy(f"The readout of this {self.architecture} is not known: {reason}")
-        tail = (self.d_model,) if self.streams == 1 else (self.streams, self.d_model)
+        tail = self.streams.shape(self.d_model)
         if tuple(resid.shape[-len(tail) :]) != tail:
-            want = "(..., d_model)" if self.streams == 1 else "(..., stream, d_model)"
             raise UnprovenAnatomy(
-                f"Residuals are {want} = (..., {', '.join(map(str, tail))}), not {tuple(resid.shape)}."
+                f"Residuals are (..., {self.streams.names()}) = (..., {', '.join(map(str, tail))}), "
+                f"not {tuple(resid.shape)}."
             )
         home = placement.home(self.root)
         leading = resid.shape[: -len(tail)]
         flat = resid.reshape(1, -1, *tail) if len(leading) != 2 else resid
         with torch.no_grad():
-            laid_out = self.exit.lay_out(flat.to(device=home, dtype=self.stream_dtype), tuple(flat.shape))
-            logits = replay(self.root, self.readout, laid_out)
+            laid_out = self.exit.lay_out(flat.to(device=home, dtype=self.stream_dtype))
+            logits = replay(self.root, self.readout, laid_out, (flat.shape[0], flat.shape[1]))
         return logits.reshape(*leading, logits.shape[-1]).to(home)
+
+    def after_final_norm(self, normed: torch.Tensor) -> torch.Tensor:
+        """Logits (batch, pos, vocab) of what the final norm hands out, where no function of the residual gives them."""
+        assert self.tail is not None
+        assert isinstance(self.tail.final_norm, Tap)
+        with torch.no_grad():
+            laid_out = self.tail.final_norm.lay_out(normed)
+            return replay(self.root, self.tail, laid_out, (normed.shape[0], normed.shape[1]))
 
     def withdraw(self, site: str, reason: str) -> None:
         """Take a site back because a proof failed."""
@@ -152,7 +165,7 @@ class Anatomy:
         for block in self.blocks:
             kinds[block.kinds] = kinds.get(block.kinds, 0) + 1
         addends = "; ".join(f"{' + '.join(kind) or 'unknown'} in {count}" for kind, count in kinds.items())
-        streams = "" if self.streams == 1 else f", {self.streams} residual streams"
+        streams = "" if self.streams.axis is None else f", {self.streams.count} residual streams"
         lines = [
             f"architecture  {self.architecture}: {self.n_blocks} blocks, d_model {self.d_model}, "
             f"vocabulary {self.vocab_size}{streams}",

@@ -4,71 +4,138 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import prod
+from typing import Literal
 
 import torch
 
 from .graph import Call, Location, Recording
+from .taps import Tap, located_tap
 
 _CONTAINERS = (torch.nn.ModuleList, torch.nn.Sequential, torch.nn.ModuleDict)
 
 
 @dataclass(frozen=True)
-class Stage:
-    """One execution of one block, and the locations of the residual stream at its entry and exit."""
+class Port:
+    """Where the residual stream goes into a block or comes out: a location of a call. ``beside`` are the locations of
+    further streams, where each is a tensor of its own.
+    """
 
     call: Call
-    entry: Location
-    exit: Location
+    side: Literal["input", "output"]
+    where: Location
+    beside: tuple[Location, ...] = ()
+
+    def value(self, where: Location) -> int:
+        """The value that is there."""
+        return (self.call.inputs if self.side == "input" else self.call.outputs)[where]
+
+    def values(self) -> tuple[int, ...]:
+        """The values of all streams."""
+        return tuple(self.value(where) for where in (self.where, *self.beside))
+
+    def tap(self, recording: Recording) -> Tap:
+        """Where it is read and written."""
+        return located_tap(recording, self.call, self.side, self.where, self.beside)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One execution of one block, and where the residual stream goes in and comes out.
+
+    ``call`` is the block's; where a block is no module but several that run one after the other, it is the call that
+    they run in. ``before`` and ``after`` are the stream's values, of its first stream where each is a tensor of its
+    own.
+    """
+
+    call: Call
+    entry: Port
+    exit: Port
     before: int
     after: int
+    first_op: int
+    end_op: int
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A list of modules that ran: the calls of its members in order."""
+
+    path: str
+    calls: tuple[Call, ...]
+
+    @property
+    def parent(self) -> str:
+        return self.path.rpartition(".")[0]
+
+    def overlaps(self, other: Stack) -> bool:
+        """Whether the two ran in turns and not one after the other."""
+        return self.calls[0].index < other.calls[-1].index and other.calls[0].index < self.calls[-1].index
 
 
 def find_stages(recording: Recording, stated: Sequence[str] | None = None) -> tuple[str, list[Stage]] | None:
     """The path of the block list and its executions in order, or None where the model has no such list.
 
-    The rule: of the outermost lists whose members ran, the one whose last call ends last among those with at least
-    two executions (a one-block model has a list with a single one). A model without such a list is made of its
-    recurrent modules (``nn.GRU``). Where a family states the paths of the blocks, they are these.
+    The rule: of the outermost lists of composite modules, the one whose last call ends last among those with at least
+    two executions (a one-block model has a list with a single one). Lists that run in turns with it, and whose members
+    also hand the stream on to each other, are part of the same stack. Where members hand nothing on because the model
+    keeps the parts of its blocks in several lists, the i-th members of all of them are the i-th block. A model without
+    any such list is made of its recurrent modules (``nn.GRU``). Where a family states the paths of the blocks, they are
+    these.
     """
-    if stated is not None:
-        paths = set(stated)
-        chosen: tuple[str, list[Call]] | None = "", [call for call in recording.calls if call.path in paths]
-    else:
-        chosen = _block_calls(recording) or _recurrent_calls(recording)
-    if chosen is None:
-        return None
-    path, calls = chosen
-    stages = _connect(recording, calls)
-    return (path, stages) if stages else None
+    stacks = _stacks(recording, composite=True)
+    if stated is not None or not stacks:
+        calls = [call for call in recording.calls if _is_alone(call, stated)]
+        stages = _connect(recording, calls) if calls else []
+        return ("", stages) if stages else None
+    chosen = max(stacks, key=lambda stack: (len(stack.calls) >= 2, stack.calls[-1].end_op))
+    linked = [stack for stack in stacks if stack.overlaps(chosen) and _links(recording, stack.calls)]
+    if chosen in linked:
+        together = sorted((call for stack in linked for call in stack.calls), key=lambda call: call.index)
+        return chosen.path, _connect(recording, together)
+    stages = _connect(recording, chosen.calls)
+    if not any(_sums_inside(recording, stage) for stage in stages):
+        stages = _side_by_side(recording, chosen) or stages
+    return (chosen.path, stages) if stages else None
 
 
-def _block_calls(recording: Recording) -> tuple[str, list[Call]] | None:
+def _is_alone(call: Call, stated: Sequence[str] | None) -> bool:
+    return isinstance(call.module, torch.nn.RNNBase) if stated is None else call.path in stated
+
+
+def other_stacks(recording: Recording, stages: Sequence[Stage]) -> list[Stack]:
+    """Lists of blocks that ran in this pass and are not the stack: encoders, towers, side networks."""
+    used = {stage.call.index for stage in stages} | {port.call.index for stage in stages for port in _ports(stage)}
+    return [
+        stack
+        for stack in _stacks(recording, composite=True)
+        if len(stack.calls) >= 2
+        and _links(recording, stack.calls)
+        and not any(set(recording.ancestors(call.index)) & used for call in stack.calls)
+    ]
+
+
+def _ports(stage: Stage) -> tuple[Port, Port]:
+    return stage.entry, stage.exit
+
+
+def _stacks(recording: Recording, *, composite: bool) -> list[Stack]:
+    """The outermost lists of modules with the calls of their members, only of composite ones if wanted."""
     if not recording.calls:
-        return None
-    root = recording.calls[0].module
+        return []
     lists = [
         name
-        for name, module in root.named_modules()
+        for name, module in recording.calls[0].module.named_modules()
         if isinstance(module, _CONTAINERS) and len(list(module.children())) > 0
     ]
     outermost = [name for name in lists if not any(name.startswith(f"{other}.") for other in lists if other != name)]
-    best: tuple[tuple[bool, int], str, list[Call]] | None = None
-    for name in outermost:
-        prefix = f"{name}."
-        calls = [
-            call
-            for call in recording.calls
-            if call.path.startswith(prefix)
-            and "." not in call.path[len(prefix) :]
-            and any(True for _ in call.module.children())
-        ]
-        if not calls:
-            continue
-        rank = (len(calls) >= 2, calls[-1].end_op)
-        if best is None or rank > best[0]:
-            best = (rank, name, calls)
-    return None if best is None else (best[1], best[2])
+    by_list: dict[str, list[Call]] = {name: [] for name in outermost}
+    for call in recording.calls:
+        holder = call.path.rpartition(".")[0]
+        if holder in by_list and (not composite or any(True for _ in call.module.children())):
+            by_list[holder].append(call)
+    return [Stack(name, tuple(calls)) for name, calls in by_list.items() if calls]
 
 
 def unwrapped(recording: Recording, stage: Stage) -> Stage:
@@ -82,16 +149,13 @@ def unwrapped(recording: Recording, stage: Stage) -> Stage:
         and stage.before in call.inputs.values()
         and stage.after in call.outputs.values()
     ]
-    if len(inner) != 1:
+    if len(inner) != 1 or stage.entry.call is not stage.call or stage.entry.beside:
         return stage
-    entry = next(at for at, value in inner[0].inputs.items() if value == stage.before)
-    exit_ = next(at for at, value in inner[0].outputs.items() if value == stage.after)
-    return unwrapped(recording, Stage(inner[0], entry, exit_, stage.before, stage.after))
-
-
-def _recurrent_calls(recording: Recording) -> tuple[str, list[Call]] | None:
-    calls = [call for call in recording.calls if isinstance(call.module, torch.nn.RNNBase)]
-    return ("", calls) if calls else None
+    call = inner[0]
+    entry = next(at for at, value in call.inputs.items() if value == stage.before)
+    exit_ = next(at for at, value in call.outputs.items() if value == stage.after)
+    ports = Port(call, "input", entry), Port(call, "output", exit_)
+    return unwrapped(recording, Stage(call, *ports, stage.before, stage.after, call.first_op, call.end_op))
 
 
 def _streams(recording: Recording, values: dict[Location, int]) -> dict[Location, int]:
@@ -103,19 +167,40 @@ def _streams(recording: Recording, values: dict[Location, int]) -> dict[Location
     }
 
 
-def _connect(recording: Recording, calls: list[Call]) -> list[Stage]:
+Link = tuple[Location, Location]
+
+
+def _links(recording: Recording, calls: Sequence[Call]) -> list[list[Link]]:
+    """For each call that hands something on to the next: where it comes out and where it goes in."""
+    found = []
+    for early, late in pairwise(calls):
+        outs, ins = _streams(recording, early.outputs), _streams(recording, late.inputs)
+        links = [(a, b) for a, value in outs.items() for b, other in ins.items() if value == other]
+        if links:
+            found.append(links)
+    return found
+
+
+def _connect(recording: Recording, calls: Sequence[Call]) -> list[Stage]:
     """Follow the stream: an output of each block that is an input of the next, at the same locations throughout."""
     outs = [_streams(recording, call.outputs) for call in calls]
     ins = [_streams(recording, call.inputs) for call in calls]
-    if not calls or not all(outs) or not all(ins):
+    if not all(outs) or not all(ins):
         return []
-    links: list[tuple[Location, Location]] = []
-    for left, right in zip(outs, ins[1:], strict=False):
-        link = next(((a, b) for a, value in left.items() for b, other in right.items() if value == other), None)
-        if link is not None:
-            links.append(link)
-    if links:
-        exit_at, entry_at = max(set(links), key=links.count)
+    linked = _links(recording, calls)
+    beside: list[Link] = []
+    if linked:
+        firsts = [links[0] for links in linked]
+        exit_at, entry_at = max(firsts, key=firsts.count)
+        shape = recording.shapes[outs[-1].get(exit_at, next(iter(outs[-1].values())))]
+        beside = [
+            link
+            for link in linked[0]
+            if link != (exit_at, entry_at)
+            and len(linked) == len(calls) - 1
+            and all(link in links and (exit_at, entry_at) in links for links in linked)
+            and recording.shapes[outs[0][link[0]]] == shape
+        ]
     else:
         exit_at = next(iter(outs[-1]))
         entry_at = _matching_entry(recording, ins[0], outs[-1][exit_at])
@@ -123,7 +208,9 @@ def _connect(recording: Recording, calls: list[Call]) -> list[Stage]:
     for call, out, into in zip(calls, outs, ins, strict=True):
         leaving = exit_at if exit_at in out else next(iter(out))
         entering = entry_at if entry_at in into else _matching_entry(recording, into, out[leaving])
-        stages.append(Stage(call, entering, leaving, into[entering], out[leaving]))
+        entry = Port(call, "input", entering, tuple(at for _, at in beside))
+        exit_ = Port(call, "output", leaving, tuple(at for at, _ in beside))
+        stages.append(Stage(call, entry, exit_, into[entering], out[leaving], call.first_op, call.end_op))
     return stages
 
 
@@ -134,3 +221,63 @@ def _matching_entry(recording: Recording, inputs: dict[Location, int], leaving: 
         return same[0]
     size = [at for at, value in inputs.items() if prod(recording.shapes[value]) == prod(shape)]
     return size[0] if size else next(iter(inputs))
+
+
+def _sums_inside(recording: Recording, stage: Stage) -> bool:
+    """Whether a block's output holds its input as an addend, seen from its last additions."""
+    todo, seen = [stage.after], set()
+    while todo:
+        value = todo.pop()
+        op = recording.producer.get(value)
+        if value == stage.before:
+            return True
+        if value in seen or op is None or op.index < stage.first_op:
+            continue
+        seen.add(value)
+        if not any(name in op.name for name in ("mm", "linear", "scaled_dot_product")):
+            todo.extend(op.inputs)
+    return False
+
+
+def _side_by_side(recording: Recording, chosen: Stack) -> list[Stage]:
+    """Blocks whose parts are kept in lists of equal length: the i-th call of each list, all before any (i+1)-th."""
+    depth = len(chosen.calls)
+    lists = [
+        stack
+        for stack in _stacks(recording, composite=False)
+        if stack.parent == chosen.parent and len(stack.calls) == depth
+    ]
+    lists.sort(key=lambda stack: stack.calls[0].index)
+    turns = [tuple(stack.calls[at] for stack in lists) for at in range(depth)]
+    in_order = [call.index for turn in turns for call in turn]
+    if len(lists) < 2 or in_order != sorted(in_order):
+        return []
+    scope = recording.calls[chosen.calls[0].parent]
+    stages = []
+    for turn in turns:
+        entering = next(iter(_streams(recording, turn[0].inputs)), None)
+        leaving = next(iter(_streams(recording, turn[-1].outputs)), None)
+        if entering is None or leaving is None:
+            return []
+        exit_, end_op = _after_writes(recording, scope, Port(turn[-1], "output", leaving))
+        entry = Port(turn[0], "input", entering)
+        after = exit_.value(exit_.where)
+        stages.append(Stage(scope, entry, exit_, entry.value(entering), after, turn[0].first_op, end_op))
+    return stages
+
+
+def _after_writes(recording: Recording, scope: Call, port: Port) -> tuple[Port, int]:
+    """Where the stream is handed on once the model has written into what a module handed out: the next module that
+    takes it.
+    """
+    value, end_op = port.value(port.where), port.call.end_op
+    for op in recording.ops[end_op:]:
+        if op.call == scope.index and op.name.split(".")[1].endswith("_") and op.inputs[:1] == (value,):
+            value, end_op = op.outputs[0], op.index + 1
+    if value == port.value(port.where):
+        return port, end_op
+    for call in recording.calls[port.call.index + 1 :]:
+        for where, taken in call.inputs.items():
+            if taken == value:
+                return Port(call, "input", where), end_op
+    return port, port.call.end_op

@@ -274,7 +274,7 @@ def _add_mid(
 
 def _entry_or_tap(flow: Flow, stage: Stage, value: int) -> AnyTap | None:
     if flow.same(value, stage.before):
-        return located_tap(flow.recording, stage.call, "input", stage.entry)
+        return stage.entry.tap(flow.recording)
     return _tap_of_value(flow, stage.call, value)
 
 

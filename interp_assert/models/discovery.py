@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise, zip_longest
 
 import torch
@@ -11,14 +12,16 @@ from ..errors import UnprovenAnatomy, UsageProblem
 from . import calling, kernels, mixers, proof
 from .anatomy import Anatomy, Block
 from .attention import Heads
-from .blocks import Stage, find_stages, unwrapped
+from .blocks import Stage, find_stages, other_stacks, unwrapped
 from .components import BlockParts, dissect
+from .embedding import embedding_tap
 from .families import family_of
 from .flow import Flow
 from .graph import Recording, record
 from .opened import OpenModel
-from .readout import find_readout
-from .taps import Route, Tap, located_tap, output_tap
+from .survey import d_model_of, survey
+from .taps import Route, nth_call
+from .unembedding import find_readout, find_tail
 
 DISCOVERY_LENGTH = 11
 """Positions of the recorded pass: a prime that no other axis of a model has, so that an axis of positions is known by
@@ -59,11 +62,15 @@ def _record(model: OpenModel, ids: torch.Tensor) -> Recording:
 
 def _assemble(model: OpenModel, recording: Recording, stages: Sequence[Stage], ids: torch.Tensor) -> Anatomy:
     flow = Flow(recording, model.module)
+    stated = family_of(model.module).logits
+    logits_at = calling.logits_location(recording.result, *ids.shape, stated=stated, width=model.vocab_size)
+    logits = recording.results[logits_at]
+    grid = recording.grid = survey(flow, stages, logits)
     routes: dict[str, Route] = {}
     missing: dict[str, str] = {}
-    parts = [dissect(flow, unwrapped(recording, stage)) for stage in stages]
+    parts = [_dissect(flow, unwrapped(recording, stage)) for stage in stages]
     _add_mixers(flow, stages, parts)
-    embedding = _embedding(recording, ids)
+    embedding = embedding_tap(flow, ids)
     if embedding is not None:
         routes["embed"] = Route.at(embedding)
     else:
@@ -71,32 +78,36 @@ def _assemble(model: OpenModel, recording: Recording, stages: Sequence[Stage], i
     for index, (stage, inside) in enumerate(zip(stages, parts, strict=True)):
         routes.update(_block_routes(recording, index, stage, inside))
     _collect_missing(parts, missing)
-    stated = family_of(model.module).logits
-    logits_at = calling.logits_location(recording.result, *ids.shape, stated=stated, width=model.vocab_size)
-    readout = find_readout(flow, stages[-1].call, stages[-1].after, recording.results[logits_at])
+    for stack in other_stacks(recording, stages):
+        missing[f"stack {stack.path}"] = (
+            f"its {len(stack.calls)} blocks run in the same pass, before or beside the stack that ends in the logits"
+        )
+    readout = find_readout(flow, stages, logits)
+    tail = find_tail(flow, stages, logits) if isinstance(readout, str) else readout
     if isinstance(readout, str):
         missing["unembed"] = readout
-        missing["final_norm"] = readout
-    elif readout.final_norm is None:
-        missing["final_norm"] = "there is no norm between the last block and the logits"
+    if tail is not None and tail.final_norm is not None:
+        routes["final_norm"] = Route.at(tail.final_norm)
     else:
-        routes["final_norm"] = Route.at(readout.final_norm)
+        missing["final_norm"] = "there is no norm between the last block and the logits"
     return Anatomy(
         architecture=model.architecture,
         n_blocks=len(stages),
-        d_model=recording.shapes[stages[-1].after][-1],
+        d_model=d_model_of(recording, stages, grid),
         vocab_size=model.vocab_size,
         blocks=tuple(
-            _block(index, stage, inside) for index, (stage, inside) in enumerate(zip(stages, parts, strict=True))
+            _block(recording, index, stage, inside)
+            for index, (stage, inside) in enumerate(zip(stages, parts, strict=True))
         ),
         routes=routes,
         missing=missing,
         readout=None if isinstance(readout, str) else readout,
+        tail=tail if isinstance(readout, str) else None,
         logits_at=logits_at,
-        exit=located_tap(recording, stages[-1].call, "output", stages[-1].exit),
-        streams=_streams(recording.shapes[stages[-1].after], recording.rows),
+        exit=stages[-1].exit.tap(recording),
+        streams=grid.streams,
         stream_dtype=recording.dtypes[stages[-1].after],
-        joined=(True, *(flow.same(late.before, early.after) for early, late in pairwise(stages))),
+        joined=(True, *(_joined(flow, early, late) for early, late in pairwise(stages))),
         replays=tuple(inside.replay for inside in parts),
         root=model.module,
     )
@@ -126,30 +137,45 @@ def _stated_blocks(model: OpenModel) -> Sequence[str] | None:
     return paths
 
 
-def _block(index: int, stage: Stage, inside: BlockParts) -> Block:
+def _dissect(flow: Flow, stage: Stage) -> BlockParts:
+    """The inside of a block; where each residual stream is a tensor of its own, the parts that go into each."""
+    lanes = list(zip(stage.entry.values(), stage.exit.values(), strict=True))
+    if len(lanes) == 1:
+        return dissect(flow, stage)
+    found = [dissect(flow, replace(stage, before=before, after=after)) for before, after in lanes]
+    merged = BlockParts(tuple(kind for part in found for kind in part.kinds), replay=[])
+    for lane, part in enumerate(found):
+        merged.routes |= {site: route for site, route in part.routes.items() if site not in merged.routes}
+        merged.heads = merged.heads or part.heads
+        if merged.replay is not None:
+            merged.replay = None if part.replay is None else [*merged.replay, ("stream", lane), *part.replay]
+    for part in found:
+        merged.missing |= {site: why for site, why in part.missing.items() if site not in merged.routes}
+    return merged
+
+
+def _block(recording: Recording, index: int, stage: Stage, inside: BlockParts) -> Block:
     heads = inside.heads or Heads()
     return Block(
         index,
-        stage.call.path,
+        stage.entry.call.path,  # where several modules are the block, the one at its entry
         inside.kinds,
         inside.parallel,
         heads.n_heads,
         heads.n_kv_heads,
         heads.weighted_values,
+        nth_call(recording, stage.entry.call),
     )
 
 
-def _streams(shape: tuple[int, ...], rows: tuple[int, int]) -> int:
-    """How many residual streams run side by side: the axis beside batch, positions and features, if there is one."""
-    if len(shape) != 4:
-        return 1
-    return shape[0] if shape[1:3] == rows else shape[2]
+def _joined(flow: Flow, early: Stage, late: Stage) -> bool:
+    pairs = zip(early.exit.values(), late.entry.values(), strict=True)
+    return all(flow.same(into, out) for out, into in pairs)
 
 
 def _block_routes(recording: Recording, index: int, stage: Stage, inside: BlockParts) -> dict[str, Route]:
-    entry = located_tap(recording, stage.call, "input", stage.entry)
-    exit_ = located_tap(recording, stage.call, "output", stage.exit)
-    named = {"resid_pre": Route.at(entry), **inside.routes, "resid_post": Route.at(exit_)}
+    taps = stage.entry.tap(recording), stage.exit.tap(recording)
+    named = {"resid_pre": Route.at(taps[0]), **inside.routes, "resid_post": Route.at(taps[1])}
     order = ["resid_pre", "attn.q", "attn.k", "attn.v", "attn.pattern", "attn.head_out"]
     order += [*mixers.SITES, *(f"{kind}.{out}" for kind in ("attn", "ssm", "mixer") for out in ("out_raw", "out"))]
     order += ["resid_mid", "mlp.neurons", "mlp.out_raw", "mlp.out", "resid_post"]
@@ -166,15 +192,3 @@ def _collect_missing(parts: Sequence[BlockParts], missing: dict[str, str]) -> No
             for index, reason in enumerate(reasons):
                 if reason is not None:
                     missing[f"blocks.{index}.{part}"] = reason
-
-
-def _embedding(recording: Recording, ids: torch.Tensor) -> Tap | None:
-    """The first innermost module that turns the token ids into vectors."""
-    first = recording.calls[0].inputs
-    tokens = next((value for value in first.values() if recording.shapes[value] == tuple(ids.shape)), None)
-    for call in recording.calls:
-        if tokens in call.inputs.values() and not any(True for _ in call.module.children()):
-            for value in call.outputs.values():
-                if recording.dtypes[value].is_floating_point and recording.shapes[value][:2] == tuple(ids.shape):
-                    return output_tap(recording, call, value)
-    return None

@@ -22,6 +22,7 @@ from torch.overrides import TorchFunctionMode
 
 from .fused import call_openly, plain_attention
 from .graph import FunctionCall, Location, Recording
+from .layouts import AS_PRESENTED, Grid, Layout, layout_of
 from .residual import ONE, Factor
 from .taps import Watch, nth_call, put, take
 
@@ -39,7 +40,7 @@ class FunctionTap:
     names the tensor's own axes where they are not the site's already; ``order`` is the site's. ``heads``
     is how many heads the site has: the tensor may hold each of them several times in a row (grouped keys, repeated for
     the product, which is done or not depending on the mask), or those of one group as if they were queries (which is
-    done for a single query).
+    done for a single query). ``layout`` is that of a tensor of residual vectors.
     """
 
     path: str
@@ -52,22 +53,25 @@ class FunctionTap:
     axes: tuple[Axis, ...] = ()
     order: tuple[Axis, ...] = ("batch", "pos", "head", "feature")
     heads: int | None = None
+    layout: Layout = AS_PRESENTED
 
     def to_site(self, tensor: torch.Tensor, rows: tuple[int, int], root: torch.nn.Module) -> torch.Tensor:
         """The site's value of the tensor in the model; ``rows`` is (batch, pos)."""
+        tensor = self.layout.to_site(tensor, rows)
         if self.axes:
             tensor = self._apart(tensor, rows)
             if self.heads is not None:
                 tensor = self._one_each(tensor, self.heads)
             tensor = tensor.permute(*(self._own.index(axis) for axis in self.order))
-        return tensor if self.factor.is_one else tensor * self.factor.resolve(root)
+        return tensor if self.factor.is_one else tensor * self.factor.resolve(root, tensor.device)
 
     def from_site(
         self, edited: torch.Tensor, site: torch.Tensor, tensor: torch.Tensor, root: torch.nn.Module
     ) -> torch.Tensor:
         """The tensor to put in the model for an edited site value. An edit that changes nothing gives back its bits."""
         if not self.factor.is_one:
-            return tensor + self._laid_out((edited - site) / self.factor.resolve(root), tensor)
+            change = (edited - site) / self.factor.resolve(root, site.device)
+            return tensor + self._laid_out(change, torch.zeros_like(tensor))
         return self._laid_out(edited, tensor)
 
     @property
@@ -93,7 +97,7 @@ class FunctionTap:
 
     def _laid_out(self, site: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
         if not self.axes:
-            return site
+            return self.layout.to_model(site, tensor)
         site = site.permute(*(self.order.index(axis) for axis in self._own))
         if self.heads is not None:
             at = self._own.index("head")
@@ -123,15 +127,9 @@ def made_by_function(recording: Recording, value: int, factor: Factor = ONE) -> 
     if where is None:
         return None
     path, nth, count = counted(recording, made)
-    shape, rows = recording.shapes[value], recording.rows
-    axes: tuple[Axis, ...] = ()
-    if len(shape) == 2:
-        axes = ("rows", "feature")
-    elif len(shape) == 3 and shape[:2] == rows[::-1]:
-        axes = ("pos", "batch", "feature")
-    elif shape[:2] != rows:
-        return None
-    return FunctionTap(path, made.function, count, "output", where, factor, nth, axes, ("batch", "pos", "feature"))
+    grid = recording.grid or Grid(recording.rows, recording.rows[1])
+    layout = layout_of(recording.shapes[value], grid)
+    return FunctionTap(path, made.function, count, "output", where, factor, nth, layout=layout)
 
 
 @dataclass

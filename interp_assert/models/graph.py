@@ -19,6 +19,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from .fused import call_openly
+from .layouts import Grid
 from .onloading import watched
 
 Location = tuple[Any, ...]
@@ -110,9 +111,11 @@ class Recording:
 
     ``leaves`` are the tensors that the pass did not make; a weight that was only there for a call is represented by
     one without values, of which ``lent`` has the name by its ``id``.
+    ``grid`` is how its residual stream is laid out, once that is known.
     """
 
     rows: tuple[int, int]
+    grid: Grid | None = None
     ops: list[Op] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
     functions: list[FunctionCall] = field(default_factory=list)

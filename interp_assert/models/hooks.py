@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from .taps import Tap, Watch, put, take
+from .taps import Tap, Watch
 
 __all__ = ["installed"]
 
@@ -48,10 +48,10 @@ def _hook(
     def act(tree: Any, watch: Watch) -> Any:
         tap = watch.tap
         assert isinstance(tap, Tap)
-        tensor = take(tree, tap.where)
+        tensor = tap.take(tree)
         site = tap.to_site(tensor, rows, root)
         edited = watch.action(site)
-        return tree if edited is None else put(tree, tap.where, tap.from_site(edited, site, tensor, root))
+        return tree if edited is None else tap.put(tree, tap.from_site(edited, site, tensor, root))
 
     def run(_module: torch.nn.Module, args: Any, kwargs: Any, out: Any = None) -> Any:
         nonlocal count

@@ -18,9 +18,9 @@ from .anatomy import Anatomy, Proof
 from .edits import Edit
 from .kernels import KernelTap, form_for
 from .opened import OpenModel
-from .residual import Factor
 from .running import trace_module
 from .sites import block_of, part_of
+from .summing import replayed
 from .taps import Watch, take
 
 PROOF_LENGTH = 8
@@ -55,7 +55,7 @@ def prove_at_load(anatomy: Anatomy, model: OpenModel) -> None:
     sites = [
         site
         for site in anatomy.routes
-        if part_of(site) in ("resid_pre", "resid_post") or part_of(site).endswith(".out")
+        if part_of(site) in ("resid_pre", "resid_post", "final_norm") or part_of(site).endswith(".out")
     ]
     values, logits = _pass(anatomy, model, ids, read=sites)
     limit = tolerance(anatomy, model)
@@ -201,42 +201,26 @@ def _prove_sums(anatomy: Anatomy, values: dict[str, torch.Tensor], limit: float)
     proofs = []
     for block, replay in zip(anatomy.blocks, anatomy.replays, strict=True):
         if replay is not None:
-            total = _replayed(anatomy, block.index, replay, values)
+            total = replayed(anatomy, block.index, replay, values)
             error = _distance(total, values[f"blocks.{block.index}.resid_post"])
             proofs.append(Proof("resid_pre plus addends equals resid_post", block.index, error, limit))
     return proofs
 
 
-def _replayed(
-    anatomy: Anatomy, index: int, replay: list[tuple[str, object]], values: dict[str, torch.Tensor]
-) -> torch.Tensor:
-    """resid_post made of resid_pre and the addends that were read, by the block's own residual sum."""
-    stream = values[f"blocks.{index}.resid_pre"].double()
-    for action, what in replay:
-        if action == "add":
-            for kind in what:  # type: ignore[attr-defined]
-                stream = stream + values[f"blocks.{index}.{kind}.out"].double()
-        elif action == "norm":
-            norm = anatomy.root.get_submodule(str(what))
-            stream = norm(stream.to(values[f"blocks.{index}.resid_pre"].dtype)).double().to(stream.device)
-        elif action == "cast":
-            assert isinstance(what, torch.dtype)
-            stream = stream.to(what).double()
-        else:
-            assert isinstance(what, Factor)
-            factor = what.resolve(anatomy.root, stream.device)
-            stream = stream * factor if action == "scale" else stream + factor
-    return stream
-
-
 def _prove_readout(
     anatomy: Anatomy, values: dict[str, torch.Tensor], logits: torch.Tensor, limit: float
 ) -> list[Proof]:
-    if anatomy.readout is None:
+    if anatomy.readout is not None:
+        identity = "unembedding the last residual gives the logits"
+        source = f"blocks.{anatomy.n_blocks - 1}.resid_post"
+    elif anatomy.tail is not None:
+        identity = "the head of the final norm gives the logits"
+        source = "final_norm"
+    else:
         return []
-    identity = "unembedding the last residual gives the logits"
+    unembed = anatomy.unembed if anatomy.readout is not None else anatomy.after_final_norm
     try:
-        unembedded = anatomy.unembed(values[f"blocks.{anatomy.n_blocks - 1}.resid_post"][:1])
+        unembedded = unembed(values[source][:1])
     except RuntimeError as error:  # torch's way to say that recorded shapes do not fit other residuals
         return [Proof(f"{identity} ({str(error).splitlines()[0]})", None, float("inf"), limit)]
     return [Proof(identity, None, _distance(unembedded, logits[:1]), limit)]
@@ -319,6 +303,8 @@ def _withdraw(anatomy: Anatomy, proof: Proof) -> None:
     elif "unembedding" in proof.identity:
         anatomy.doubted, anatomy.readout = anatomy.readout, None
         anatomy.missing["unembed"] = reason
+    elif "head of the final norm" in proof.identity:
+        anatomy.withdraw("final_norm", reason)
     elif "addends" in proof.identity:
         for kind in anatomy.blocks[proof.block or 0].kinds:
             anatomy.withdraw(f"blocks.{proof.block}.{kind}.out", reason)

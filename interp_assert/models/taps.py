@@ -9,18 +9,18 @@ from typing import Any, Literal, Protocol
 import torch
 
 from .graph import Call, Location, Recording
+from .layouts import AS_PRESENTED, Grid, Layout, layout_of
 from .residual import ONE, Factor
-
-Layout = Literal["batch first", "position first", "streams first", "rows"]
 
 
 @dataclass(frozen=True)
 class Tap:
     """A tensor at a module boundary: the site's value is ``factor * tensor``, laid out (batch, pos, ...).
 
-    ``layout`` is how the module itself sees it: position first, several residual streams first, or all rows of the
-    batch as one axis. ``nth`` picks one call of a module that runs several times in a forward pass. ``heads`` says
-    that the features are those of so many heads side by side, which the site has on an axis of their own.
+    ``layout`` is how the module itself sees it. ``nth`` picks one call of a module that runs several times in a forward
+    pass. ``heads`` says that the features are those of so many heads side by side, which the site has on an axis of
+    their own. ``beside``: where further residual streams are, for a module that hands out each as a tensor of its own;
+    the site holds all of them, stacked.
     """
 
     path: str
@@ -28,17 +28,25 @@ class Tap:
     where: Location
     factor: Factor = ONE
     nth: int | None = None
-    layout: Layout = "batch first"
+    layout: Layout = AS_PRESENTED
     heads: int | None = None
+    beside: tuple[Location, ...] = ()
+
+    def take(self, tree: Any) -> torch.Tensor:
+        """The tensor in a module's arguments or results; several streams stacked on axis 2."""
+        first = take(tree, self.where)
+        return torch.stack([first, *(take(tree, where) for where in self.beside)], 2) if self.beside else first
+
+    def put(self, tree: Any, tensor: torch.Tensor) -> Any:
+        """A copy of arguments or results with another tensor in its place."""
+        parts = tensor.unbind(2) if self.beside else (tensor,)
+        for where, part in zip((self.where, *self.beside), parts, strict=True):
+            tree = put(tree, where, part)
+        return tree
 
     def to_site(self, tensor: torch.Tensor, rows: tuple[int, int], root: torch.nn.Module) -> torch.Tensor:
         """The site's value of the tensor in the model; ``rows`` is (batch, pos)."""
-        if self.layout == "rows":
-            tensor = tensor.reshape(*rows, *tensor.shape[1:])
-        elif self.layout == "position first":
-            tensor = tensor.transpose(0, 1)
-        elif self.layout == "streams first":
-            tensor = tensor.permute(1, 2, 0, 3)
+        tensor = self.layout.to_site(tensor, rows)
         if self.heads is not None:
             tensor = tensor.unflatten(-1, (self.heads, -1))
         return tensor if self.factor.is_one else tensor * self.factor.resolve(root, tensor.device)
@@ -49,18 +57,12 @@ class Tap:
         """The tensor to put in the model for an edited site value. An edit that changes nothing gives back its bits."""
         if not self.factor.is_one:
             change = (edited - site) / self.factor.resolve(root, site.device)
-            return tensor + self.lay_out(change, tuple(tensor.shape))
-        return self.lay_out(edited, tuple(tensor.shape))
+            return tensor + self.lay_out(change, torch.zeros_like(tensor))
+        return self.lay_out(edited, tensor)
 
-    def lay_out(self, site: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
-        """A site's value as the module sees it; ``shape`` is the module's own."""
-        if self.heads is not None:
-            site = site.flatten(-2)
-        if self.layout == "rows":
-            return site.reshape(shape)
-        if self.layout == "streams first":
-            return site.permute(2, 0, 1, 3)
-        return site.transpose(0, 1) if self.layout == "position first" else site
+    def lay_out(self, site: torch.Tensor, tensor: torch.Tensor | None = None) -> torch.Tensor:
+        """A site's value as the module sees it, in the place of ``tensor``."""
+        return self.layout.to_model(site if self.heads is None else site.flatten(-2), tensor)
 
 
 class AnyTap(Protocol):
@@ -124,10 +126,16 @@ def input_tap(recording: Recording, call: Call, value: int) -> Tap | None:
     return None
 
 
-def located_tap(recording: Recording, call: Call, side: Literal["input", "output"], where: Location) -> Tap:
-    """The tap at a known location of a call."""
+def located_tap(
+    recording: Recording,
+    call: Call,
+    side: Literal["input", "output"],
+    where: Location,
+    beside: tuple[Location, ...] = (),
+) -> Tap:
+    """The tap at a known location of a call; ``beside``: locations of further streams of the same shape."""
     values = call.inputs if side == "input" else call.outputs
-    return _tap(recording, call, side, where, values[where])
+    return replace(_tap(recording, call, side, where, values[where]), beside=beside)
 
 
 def nth_call(recording: Recording, call: Call) -> int | None:
@@ -143,14 +151,8 @@ def _tap(
     value: int,
     factor: Factor | None = None,
 ) -> Tap:
-    shape = recording.shapes[value]
-    layout: Layout = "batch first"
-    if len(shape) == 2:
-        layout = "rows"
-    elif len(shape) == 3 and shape[:2] == recording.rows[::-1]:
-        layout = "position first"
-    elif len(shape) == 4 and shape[1:3] == recording.rows:
-        layout = "streams first"
+    grid = recording.grid or Grid(recording.rows, recording.rows[1])
+    layout = layout_of(recording.shapes[value], grid)
     return Tap(call.path, side, where, factor or ONE, nth_call(recording, call), layout)
 
 

@@ -285,7 +285,8 @@ class TestWhatCannotBeProven:
 
         def shifted(recording: object, stated: object) -> object:
             path, found = stages(recording, stated)  # type: ignore[arg-type, misc]
-            return path, [replace(stage, call=after.call) for stage, after in pairwise(found)]
+            moved = [(stage, replace(stage.exit, call=after.call)) for stage, after in pairwise(found)]
+            return path, [replace(stage, call=exit_.call, exit=exit_) for stage, exit_ in moved]
 
         monkeypatch.setattr(module, "find_stages", shifted)
         anatomy = wrap(tiny.build("gpt2")).anatomy
@@ -296,8 +297,9 @@ class TestWhatCannotBeProven:
 
         once = module.replay
 
-        def twice(root: torch.nn.Module, readout: object, residual: torch.Tensor) -> torch.Tensor:
-            return once(root, readout, root.get_submodule("transformer.ln_f")(residual))  # type: ignore[arg-type]
+        def twice(root: torch.nn.Module, readout: object, residual: torch.Tensor, rows: object) -> torch.Tensor:
+            normed = root.get_submodule("transformer.ln_f")(residual)
+            return once(root, readout, normed, rows)  # type: ignore[arg-type]
 
         monkeypatch.setattr(module, "replay", twice)
         anatomy = wrap(tiny.build("gpt2")).anatomy
@@ -305,7 +307,7 @@ class TestWhatCannotBeProven:
         assert "unembedding the last residual gives the logits" in anatomy.missing["unembed"]
 
     def test_a_hook_that_does_nothing_is_noticed(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        from interp_assert.models import hooks as module
+        from interp_assert.models import taps as module
 
         monkeypatch.setattr(module, "put", lambda tree, where, value: tree)
         missing = wrap(tiny.build("gpt2")).anatomy.missing
