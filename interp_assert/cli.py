@@ -30,7 +30,7 @@ def add_anatomy(subparsers: Any) -> None:
     """``interp-assert anatomy ID``: what was found inside a model, what was proven, what is missing and why."""
     command = subparsers.add_parser("anatomy", help="show the structure of a model and what was proven of it")
     command.add_argument("id", help="zoo:NAME, a directory, or org/name[@revision]")
-    command.add_argument("--device", help="cpu, cuda, cuda:1 (default: a GPU if there is one)")
+    command.add_argument("--device", help="cpu, cuda, cuda:1 or auto (default: a GPU if there is one)")
     command.add_argument("--dtype", help="float32, bfloat16 or float16")
     command.add_argument("--trust-remote-code", action="store_true", help="run code that is shipped with the model")
     command.set_defaults(func=show_anatomy)

@@ -169,6 +169,7 @@ class Anatomy:
         lines = [
             f"architecture  {self.architecture}: {self.n_blocks} blocks, d_model {self.d_model}, "
             f"vocabulary {self.vocab_size}{streams}",
+            *self._placement(),
             f"blocks        {self.blocks[0].path} .. {self.blocks[-1].path}",
             f"addends       {addends} blocks{', in parallel' if any(block.parallel for block in self.blocks) else ''}",
             "readout       " + (self.readout.describe() if self.readout is not None else "not known"),
@@ -185,6 +186,13 @@ class Anatomy:
         if self.missing:
             lines += ["", "missing", *(f"  {line}" for line in _grouped(self.missing, self.n_blocks))]
         return "\n".join(lines)
+
+    def _placement(self) -> list[str]:
+        """Where the weights are, of a model that is spread over several places."""
+        if not placement.is_spread(self.root):
+            return []
+        counts = ", ".join(f"{count:,} on {place}" for place, count in placement.places(self.root).items())
+        return [f"parameters    {counts}; ids go to {placement.home(self.root)}"]
 
     def _shapes(self) -> dict[str, str]:
         """The shape of each kind of site; a state has that of its recurrence."""

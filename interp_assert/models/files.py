@@ -9,10 +9,12 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InterpError, ModelBroken, ModelChanged
+from .devices import resolve_device
 from .directory import tracked_files, weight_files
 from .headers import tensors_of
 from .hub import HubModel
 from .identity import Identity, digest_of_files, git_blob_sha1, sha256_of_file
+from .spreading import DeviceMap
 
 if TYPE_CHECKING:
     import torch
@@ -36,11 +38,12 @@ class FileSource:
     device: str | None
     dtype: str | None
     trust_remote_code: bool
+    device_map: DeviceMap | None = None
 
     def open_module(self) -> torch.nn.Module:
         from . import opening
 
-        device = opening.resolve_device(self.device)
+        device = self.device_map or resolve_device(self.device)
         directory = self._directory(weights=True)
         self._refuse_changed(directory, "since its identity was taken")
         module = opening.open_module(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ModelNotFound, UsageProblem
+from ..errors import ModelNotFound
 from .architectures import refuse_unopenable
 from .directory import read_config
 from .files import FileSource, identify, refuse_broken
@@ -16,13 +15,12 @@ from .identity import Identity, digest_of_files
 from .memory import dtype_name
 from .model import Model
 from .sources import ModelId, open_scheme, parse_id
+from .spreading import DeviceMap, as_device_map
 
 if TYPE_CHECKING:
     import torch
 
 __all__ = ["load", "preflight", "wrap"]
-
-_DEVICE = re.compile(r"(cpu|cuda|mps|xpu|hpu|npu)(:\d+)?")
 
 
 def load(
@@ -30,6 +28,7 @@ def load(
     *,
     revision: str | None = None,
     device: str | None = None,
+    device_map: DeviceMap | None = None,
     dtype: Any = None,
     trust_remote_code: bool = False,
 ) -> Model:
@@ -37,13 +36,22 @@ def load(
     names a directory.
 
     Resolves the id, takes the model's identity and checks everything that can be checked without torch; weights are
-    read on first use. ``device``: by default the first CUDA device if there is one, else the CPU. ``dtype``: by default
-    float32 on the CPU if 1.5 times the weights fit in memory, else bfloat16; the checkpoint's own on a GPU. Only
-    safetensors are opened.
+    read on first use. Only safetensors are opened.
+
+    ``device``: by default the first CUDA device if there is one, else the CPU. ``"auto"`` spreads a model over all
+    GPUs, memory and disk with accelerate (the extra ``interp-assert[large]``), as ``device_map="auto"`` does in
+    transformers; ``device_map`` takes whatever ``from_pretrained`` takes, such as ``{"model.layers.0": 0, ...}``.
+    Weights that stay on disk are read for each pass from the checkpoint, or, where transformers has to convert them,
+    from a private temporary directory that is removed with the model; ``TMPDIR`` says where.
+
+    ``dtype``: by default float32 on the CPU if 1.5 times the weights fit in memory, else bfloat16; the checkpoint's own
+    on a GPU.
 
     Raises ModelNotFound, ModelRefused, ModelBroken or UsageProblem.
     """
-    identity, source = _find(id, revision, trust_remote_code=trust_remote_code, device=device, dtype=dtype)
+    identity, source = _find(
+        id, revision, trust_remote_code=trust_remote_code, device=device, device_map=device_map, dtype=dtype
+    )
     return Model(identity, source)
 
 
@@ -52,11 +60,14 @@ def preflight(
     *,
     revision: str | None = None,
     device: str | None = None,
+    device_map: DeviceMap | None = None,
     dtype: Any = None,
     trust_remote_code: bool = False,
 ) -> Identity:
     """The identity of ``id`` after every check that needs no torch; the same errors as ``load``."""
-    return _find(id, revision, trust_remote_code=trust_remote_code, device=device, dtype=dtype)[0]
+    return _find(id, revision, trust_remote_code=trust_remote_code, device=device, device_map=device_map, dtype=dtype)[
+        0
+    ]
 
 
 def wrap(
@@ -85,10 +96,15 @@ def wrap(
 
 
 def _find(
-    id: str, revision: str | None, *, trust_remote_code: bool, device: str | None, dtype: Any
+    id: str,
+    revision: str | None,
+    *,
+    trust_remote_code: bool,
+    device: str | None,
+    device_map: DeviceMap | None,
+    dtype: Any,
 ) -> tuple[Identity, FileSource]:
-    if device is not None and not _DEVICE.fullmatch(str(device)):
-        raise UsageProblem(f"unknown device {str(device)!r}: write cpu, cuda or cuda:1")
+    device, device_map = as_device_map(device, device_map)
     dtype = dtype_name(dtype)
     parsed = parse_id(id, revision)
     place: Path | HubModel
@@ -107,7 +123,7 @@ def _find(
         refuse_unopenable(read_config(place), str(place), trust_remote_code=trust_remote_code)
         refuse_broken(place)
         identity = identify(place, id=parsed.id, kind=parsed.scheme, revision=parsed.revision)
-    return identity, FileSource(place, identity, None if device is None else str(device), dtype, trust_remote_code)
+    return identity, FileSource(place, identity, device, dtype, trust_remote_code, device_map)
 
 
 def _directory(parsed: ModelId) -> Path:

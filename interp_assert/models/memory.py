@@ -54,7 +54,10 @@ def choose_dtype(tensors: Iterable[Tensor], available: int, *, requested: str | 
         if HEADROOM * weight_bytes(tensors, dtype) <= available:
             return dtype
     need = HEADROOM * weight_bytes(tensors, tried[-1])
-    remedy = "free memory, use a machine with more, or a GPU"
+    remedy = (
+        "free memory, use a machine with more, or a GPU, or ask for device='auto' (--interp-device auto), which keeps "
+        "on disk what does not fit"
+    )
     if requested in ("float32", "float64"):
         remedy = f"leave dtype out or ask for bfloat16, {remedy}"
     raise ModelRefused(

@@ -16,11 +16,12 @@ from . import placement
 from .architectures import refuse_unopenable
 from .directory import read_config, tokenizer_files, weight_files
 from .families import supplied
-from .headers import tensors_of
+from .headers import Tensor, tensors_of
 from .memory import available_memory, choose_dtype
 from .own import OwnConfig, build, load_weights, own_config, register_with_transformers
+from .spreading import DeviceMap, OffloadFolder, dtype_when_spread, refuse_placing, refuse_unknown_names, spread_options
 
-__all__ = ["UNTRUSTED_KEYS", "check_finite", "open_config", "open_module", "open_tokenizer", "resolve_device"]
+__all__ = ["UNTRUSTED_KEYS", "check_finite", "open_config", "open_module", "open_tokenizer"]
 
 # What transformers would honour in a config.json and what can load kernels or other weight files, or patch classes.
 UNTRUSTED_KEYS = frozenset(
@@ -39,30 +40,6 @@ UNTRUSTED_KEYS = frozenset(
         "name_or_path",
     }
 )
-
-
-def resolve_device(device: str | None) -> torch.device:
-    """The device asked for; by default the first CUDA device if there is one, else the CPU.
-
-    Raises UsageProblem for a device that torch does not have here.
-    """
-    if device is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        resolved = torch.device(device)
-    except RuntimeError as error:
-        raise UsageProblem(f"unknown device {device!r}: write cpu, cuda or cuda:1") from error
-    backend = {"cuda": torch.cuda, "mps": torch.backends.mps}.get(resolved.type)
-    if resolved.type == "cpu":
-        return resolved
-    if backend is None or not backend.is_available():
-        raise UsageProblem(
-            f"device {device!r} asked for, but this torch ({torch.__version__}) sees none here; leave device out or "
-            "write cpu"
-        )
-    if resolved.type == "cuda" and resolved.index is not None and resolved.index >= torch.cuda.device_count():
-        raise UsageProblem(f"device {device!r} asked for, but there are {torch.cuda.device_count()} CUDA devices")
-    return resolved
 
 
 def strip_untrusted(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -117,41 +94,66 @@ def open_config(directory: Path, where: str, *, trust_remote_code: bool) -> Any:
 
 
 def open_module(
-    directory: Path, where: str, *, device: torch.device, dtype: str | None, trust_remote_code: bool
+    directory: Path, where: str, *, device: torch.device | DeviceMap, dtype: str | None, trust_remote_code: bool
 ) -> torch.nn.Module:
     """Load the weights: every parameter comes from the files, is finite, and needs no gradient; the module is in eval
-    mode.
+    mode. Where ``device`` is a map, accelerate spreads them.
 
     Raises ModelRefused if the weights do not fit in memory, ModelBroken if they do not match the architecture or are
-    not finite.
+    not finite, UsageProblem for a map that does not suit the model.
     """
     tensors = [tensor for path in weight_files(directory) for tensor in tensors_of(path)]
     config = open_config(directory, where, trust_remote_code=trust_remote_code)
-    if device.type == "cpu":
-        dtype = choose_dtype(tensors, available_memory(), requested=dtype, where=where)
+    if not isinstance(device, torch.device):
+        dtype = dtype_when_spread(tensors, device, available_memory(), requested=dtype, where=where)
+        with OffloadFolder() as folder:
+            module = _load(directory, where, config, tensors, dtype, trust_remote_code, spread_options(device, folder))
+            refuse_unknown_names(device, module, where)
+            folder.belongs_to(module)
+    else:
+        if device.type == "cpu":
+            dtype = choose_dtype(tensors, available_memory(), requested=dtype, where=where)
+        module = _load(directory, where, config, tensors, dtype, trust_remote_code, {}).to(device)
+    module.eval()
+    module.requires_grad_(False)
+    return module
+
+
+def _load(
+    directory: Path,
+    where: str,
+    config: Any,
+    tensors: list[Tensor],
+    dtype: str | None,
+    trust_remote_code: bool,
+    placing: Mapping[str, Any],
+) -> torch.nn.Module:
     own = supplied(getattr(config, "model_type", None)) if isinstance(config, OwnConfig) else None
+    if own is not None and placing:
+        raise UsageProblem(f"{where} is not a model of transformers, which cannot spread it: leave device='auto' out")
     try:
         if own is not None:
             module = build(directory, own, where)
             opened: Any = module, load_weights(module, directory, tensors, dtype)
         else:
-            opened = _from_pretrained(directory, config, dtype, trust_remote_code=trust_remote_code)
+            opened = _from_pretrained(directory, config, dtype, trust_remote_code, placing)
     except InterpError:
         raise
     except Exception as error:
+        if placing:
+            refuse_placing(error, placing, where)
         raise ModelBroken(
             f"{where}: transformers cannot load the weights in {directory}: {_first_line(error)}"
         ) from error
     module, info = opened
     _refuse_mismatch(info, module, where)
     check_finite(module, where)
-    module = module.to(device)
-    module.eval()
-    module.requires_grad_(False)
     return module
 
 
-def _from_pretrained(directory: Path, config: Any, dtype: str | None, *, trust_remote_code: bool) -> Any:
+def _from_pretrained(
+    directory: Path, config: Any, dtype: str | None, trust_remote_code: bool, placing: Mapping[str, Any]
+) -> Any:
     """The module and what transformers says about its loading."""
     from transformers import AutoModelForCausalLM
 
@@ -166,6 +168,7 @@ def _from_pretrained(directory: Path, config: Any, dtype: str | None, *, trust_r
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # reported later, with all names at once
             **_attention(config),
+            **placing,
         )
 
 

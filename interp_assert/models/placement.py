@@ -26,6 +26,7 @@ __all__ = [
     "put_away",
     "refuse_mixed_up",
     "tensor_named",
+    "tied_to",
     "value_of",
     "where_used",
 ]
@@ -71,6 +72,13 @@ def parameters(root: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Parameter]
         if one not in seen:
             seen |= {one, name}
             yield name, parameter
+
+
+def tied_to(root: torch.nn.Module, name: str) -> list[str]:
+    """A parameter's name and, by transformers' own table, those of the parameters that are tied to it."""
+    ties: Mapping[str, str] = getattr(root, "all_tied_weights_keys", None) or {}
+    one = ties.get(name, name)
+    return [name, *(other for other in {one, *ties} - {name} if ties.get(other, other) == one)]
 
 
 def tensor_named(root: torch.nn.Module, name: str) -> torch.Tensor:
@@ -135,7 +143,7 @@ def keepers(root: torch.nn.Module, name: str) -> Iterator[tuple[Any, str]]:
 
 
 def places(root: torch.nn.Module) -> dict[str, int]:
-    """How many parameters are where between calls: by device, and ``disk`` for those that are offloaded to files."""
+    """How many parameters are where between calls: by device (``cpu``, ``cuda:0``), and ``disk`` for those in files."""
     counts: dict[str, int] = {}
     for name, parameter in parameters(root):
         place = _kept_at(root, name) if parameter.is_meta else str(parameter.device)

@@ -6,7 +6,6 @@ must not move.
 
 from __future__ import annotations
 
-import copy
 import functools
 from collections.abc import Iterable
 from math import sqrt
@@ -17,7 +16,9 @@ from . import calling, kernels
 from .anatomy import Anatomy, Proof
 from .edits import Edit
 from .kernels import KernelTap, form_for
+from .lending import other_weights, rewritten
 from .opened import OpenModel
+from .placement import parameters
 from .running import trace_module
 from .sites import block_of, part_of
 from .summing import replayed
@@ -275,15 +276,15 @@ def _prove_writes(
 def _moved_when_fresh(
     anatomy: Anatomy, model: OpenModel, ids: torch.Tensor, edits: dict[str, list[Edit]]
 ) -> dict[str, bool]:
-    fresh = copy.deepcopy(model.module)
     generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for name, parameter in fresh.named_parameters():
+    with other_weights(model.module, model.id) as fresh, torch.no_grad():
+        for name, parameter in parameters(fresh):
             if parameter.ndim >= 2 and not name.endswith("A_log"):  # random decays would let a state explode
                 noise = torch.randn(parameter.shape, generator=generator) / sqrt(parameter.shape[-1])
-                parameter.copy_(noise)
-    before = trace_module(fresh, anatomy, ids, [], {}, None, logits=True)[1]
-    after = trace_module(fresh, anatomy, ids, [], edits, None, logits=True)[1]
+                with rewritten(fresh, name) as weight:
+                    weight.copy_(noise)
+        before = trace_module(fresh, anatomy, ids, [], {}, None, logits=True)[1]
+        after = trace_module(fresh, anatomy, ids, [], edits, None, logits=True)[1]
     assert before is not None
     assert after is not None
     return {site: _distance(after[row], before[row]) > 0 for row, site in enumerate(edits, start=1)}

@@ -19,6 +19,8 @@ def provenance(model: OpenModel) -> dict[str, Any]:
     """See ``Model.provenance``."""
     import torch
 
+    from .placement import places
+
     device = model.device
     tokenizer = model.tokenizer
     return {
@@ -31,6 +33,7 @@ def provenance(model: OpenModel) -> dict[str, Any]:
         "max_positions": model.max_positions,
         "dtype": str(model.dtype).removeprefix("torch."),
         "device": str(device),
+        "weights_at": places(model.module),
         "device_name": torch.cuda.get_device_name(device)
         if device.type == "cuda"
         else platform.processor() or platform.machine(),

@@ -30,7 +30,8 @@ from torch import nn
 from ..errors import ModelBroken, ModelRefused
 from . import calling
 from .families import family_of
-from .placement import home
+from .lending import brought_in, rewritten
+from .placement import home, parameters, tensor_named
 from .taps import take
 
 __all__ = ["is_matrix", "kept_parameters", "randomise", "refuse_non_finite_logits", "seed_of"]
@@ -49,15 +50,15 @@ def randomise(module: nn.Module, scheme: str, *, seed: int, k: int, head: str | 
     """
     base, _, keep = scheme.partition("_")
     kept = kept_parameters(module, head) if keep else set()
-    decays = {name for name, _ in module.named_parameters() if name.rsplit(".", 1)[-1] == _DECAY}
+    decays = {name for name, _ in parameters(module) if name.rsplit(".", 1)[-1] == _DECAY}
     if base == "init":
-        changed = {name for name, _ in module.named_parameters()} - kept
+        changed = {name for name, _ in parameters(module)} - kept
         initialise(module, changed, seed_of(seed, scheme, k, "init"))
         return
     change = _resample if base == "resample" else _permute
     matrices = {
         name: parameter
-        for name, parameter in module.named_parameters()
+        for name, parameter in parameters(module)
         if name not in kept and name not in decays and is_matrix(parameter) and parameter.is_floating_point()
     }
     if not matrices:
@@ -65,8 +66,9 @@ def randomise(module: nn.Module, scheme: str, *, seed: int, k: int, head: str | 
             f"{type(module).__name__} has no matrices that {scheme} could change: its twins would be the model itself"
         )
     with torch.no_grad():
-        for name, parameter in matrices.items():
-            change(parameter, torch.Generator().manual_seed(seed_of(seed, base, k, name)))
+        for name in matrices:
+            with rewritten(module, name) as weight:
+                change(weight, torch.Generator().manual_seed(seed_of(seed, base, k, name)))
     if decays:
         initialise(module, decays, seed_of(seed, base, k, _DECAY))
 
@@ -93,9 +95,14 @@ def kept_parameters(module: nn.Module, head: str | None = None) -> set[str]:
 def initialise(module: nn.Module, names: set[str], seed: int) -> None:
     """The architecture's own initialisation for the named parameters only; the global random state is left as it was.
 
-    Raises ModelRefused if the module has none, or if it leaves one of them as trained.
+    Raises ModelRefused if the module has none, if it leaves one of them as trained, or if offloaded ones do not fit in
+    memory.
     """
-    parameters = {name: parameter for name, parameter in module.named_parameters() if name in names}
+    with brought_in(module, sorted(names), f"the initialisation of {type(module).__name__}"):
+        _initialise({name: tensor_named(module, name) for name in sorted(names)}, module, seed)
+
+
+def _initialise(parameters: dict[str, torch.Tensor], module: nn.Module, seed: int) -> None:
     before = {name: (parameter._version, _sample(parameter)) for name, parameter in parameters.items()}
     devices = sorted({p.device.index or 0 for p in module.parameters() if p.device.type == "cuda"})
     with torch.random.fork_rng(devices=devices), torch.no_grad():

@@ -5,15 +5,12 @@ from __future__ import annotations
 import copy
 import hashlib
 import sys
-import tempfile
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InterpError, ModelChanged, UsageProblem
+from ..errors import InterpError, UsageProblem
 from .identity import Identity
-from .memory import HEADROOM, available_memory
 from .model import Model
 
 if TYPE_CHECKING:
@@ -39,7 +36,8 @@ def twins(model: Model, *, scheme: str = "resample", n: int | None = None, seed:
     Twin k depends on (seed, scheme, k) and on the trained weights alone. The twins share one copy of the module. Where
     two do not fit in memory, or where a ``forward`` was put on an instance of a module, they are written into the
     model's own module, whose weights wait in a temporary file: they come back, checked by hash, when the iterator ends
-    or is closed, and as soon as the model itself is used again (which ends the current twin).
+    or is closed, and as soon as the model itself is used again (which ends the current twin). Of a model that
+    accelerate has offloaded, the twin's weights are brought from temporary files instead of the trained ones.
 
     Raises UsageProblem for an unknown scheme or n < 1; ModelRefused where the architecture has no initialisation for
     ``init``; ModelBroken if a twin's logits are not finite.
@@ -138,10 +136,11 @@ class _TwinSource:
 
 
 def _generate(model: Model, scheme: str, n: int, seed: int) -> Generator[Twin, None, None]:
+    from .lending import copies_well, two_fit
     from .randomise import randomise, refuse_non_finite_logits
 
     head = _head(model) if scheme.endswith("_keepemb") else None
-    host: _Copy | _Borrowed = _Copy(model) if _copies_well(model.module) and _two_fit(model) else _Borrowed(model)
+    host: _Copy | _Borrowed = _Copy(model) if copies_well(model.module) and two_fit(model.module) else _Borrowed(model)
     try:
         for k in range(n):
             module = host.with_trained_weights()
@@ -184,27 +183,16 @@ class _Copy:
 
 
 class _Borrowed:
-    """The model's own module, lent to the twins while its weights wait in a temporary file.
-
-    A file of our own rather than the checkpoint: transformers renames, merges and casts tensors while it loads, so the
-    checkpoint's bytes are not the module's; and a module that the user built has no checkpoint.
-    """
+    """The model's own module, lent to the twins one after the other."""
 
     def __init__(self, model: Model) -> None:
-        from .identity import digest_of_state
+        from .lending import Lent
 
         self._model = model
         self._module = model.module
+        self._lent = Lent(self._module, model.id)
         self.current: _TwinSource | None = None
-        self._folder = tempfile.TemporaryDirectory(prefix="interp-assert-")
-        try:
-            self._digest = digest_of_state(dict(self._module.named_parameters()))
-            self._save()
-        except BaseException:
-            self._folder.cleanup()
-            raise
         self._dirty = False
-        self._closed = False
 
     def with_trained_weights(self) -> torch.nn.Module:
         self._restore()
@@ -213,49 +201,19 @@ class _Borrowed:
         return self._module
 
     def close(self) -> None:
-        if not self._closed:
-            self._closed = True
-            try:
-                if not sys.is_finalizing():  # then nobody is left to use the module
-                    self._restore()
-            finally:
-                self._folder.cleanup()
-
-    def _save(self) -> None:
-        from safetensors.torch import save_file
-
-        for index, parameter in enumerate(self._module.parameters()):
-            save_file(
-                {"weight": parameter.detach().cpu().contiguous()}, Path(self._folder.name) / f"{index}.safetensors"
-            )
+        try:
+            if not sys.is_finalizing():  # then nobody is left to use the module
+                self._restore()
+        finally:
+            self._lent.close(restore=False)
 
     def _restore(self) -> None:
-        import torch
-        from safetensors.torch import load_file
-
-        from .identity import digest_of_state
-
         if self.current is not None:
             self.current.end()
-        if not self._dirty:
-            return
-        with torch.no_grad():
-            for index, parameter in enumerate(self._module.parameters()):
-                parameter.copy_(load_file(Path(self._folder.name) / f"{index}.safetensors")["weight"])
-        self._model.lend(None)
-        if digest_of_state(dict(self._module.named_parameters())) != self._digest:
-            raise ModelChanged(
-                f"{self._model.id}: its weights did not come back as they were after its random-weight twins"
-            )
-        self._dirty = False
-
-
-def _copies_well(module: torch.nn.Module) -> bool:
-    """Whether a copy would compute with its own weights. A ``forward`` that was put on the instance (to count calls,
-    to move weights between devices) is copied as it is: one that holds the module would go on running the trained
-    one.
-    """
-    return not any("forward" in vars(part) for part in module.modules())
+        if self._dirty:
+            self._lent.restore()
+            self._model.lend(None)
+            self._dirty = False
 
 
 def _head(model: Model) -> str | None:
@@ -264,12 +222,3 @@ def _head(model: Model) -> str | None:
         return None
     tap = model.anatomy.readout_head
     return None if tap is None else tap.path
-
-
-def _two_fit(model: Model) -> bool:
-    """Whether a copy of the module fits in memory beside it."""
-    import torch
-
-    need = sum(parameter.numel() * parameter.element_size() for parameter in model.module.parameters())
-    free = torch.cuda.mem_get_info(model.device)[0] if model.device.type == "cuda" else available_memory()
-    return HEADROOM * need <= free

@@ -145,7 +145,12 @@ OPTIONS = (
         "alpha-fail", "The probability of a false FAIL. Default: 0.001.", "ALPHA", default=0.001, convert=error_level
     ),
     Option("seed", "The seed of prompts and twins. Default: 0.", "N", default=0, convert=whole_number(0)),
-    Option("device", "The device, such as cpu, cuda or cuda:1. Default: the CPU, or a GPU where there is one.", "NAME"),
+    Option(
+        "device",
+        "The device, such as cpu, cuda or cuda:1, or auto, which spreads a large model over GPUs, memory and disk "
+        "(needs interp-assert[large]). Default: the CPU, or a GPU where there is one.",
+        metavar="NAME",
+    ),
     Option(
         "dtype",
         f"The number format of the weights: {', '.join(DTYPES)}. Default: float32 on the CPU if it fits, else "

@@ -44,10 +44,11 @@ def _models(plan: Plan) -> None:
 
 
 def _device_exists(device: str | None) -> None:
-    """A device other than the CPU can only be looked for with torch, which a run on that device needs anyhow."""
-    if device is None or device == "cpu":
+    """A device other than the CPU can only be looked for with torch, which a run on that device needs anyhow;
+    for ``auto`` there is always one."""
+    if device in (None, "cpu", "auto"):
         return
-    from interp_assert.models.opening import resolve_device
+    from interp_assert.models.devices import resolve_device
 
     resolve_device(device)
 

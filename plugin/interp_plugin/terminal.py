@@ -71,6 +71,9 @@ class TerminalReport:
                 yellow=True,
             )
         for model in results.models:
+            if len(places := model.get("weights_at", {})) > 1 or "disk" in places:
+                shares = ", ".join(f"{count / model['parameters']:.0%} on {place}" for place, count in places.items())
+                self._say(terminalreporter, f"{model['id']} is spread: {shares} of its parameters")
             if model["changed"]:
                 self._say(terminalreporter, f"the model changed during the run: {model['changed']}", red=True)
 

@@ -12,19 +12,18 @@ import torch
 
 from interp_assert import InterpError, Model, wrap
 from interp_assert.errors import ModelBroken, ModelRefused, UsageProblem
-from interp_assert.models import SCHEMES, Twins, default_twins, twins
+from interp_assert.models import SCHEMES, Twins, default_twins, lending, twins
 from interp_assert.models.identity import digest_of_state
 from interp_assert.models.randomise import is_matrix, kept_parameters
 
 from .tiny_models import gpt2, llama, mamba, mamba2
 
-twins_module = importlib.import_module("interp_assert.models.twins")  # the package exports the function of this name
 MAKERS: list[Callable[[], Any]] = [gpt2, llama, mamba, mamba2]
 
 
 @pytest.fixture(params=[True, False], ids=["copied", "borrowed"])
 def two_fit(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
-    monkeypatch.setattr(twins_module, "_two_fit", lambda model: request.param)
+    monkeypatch.setattr(lending, "two_fit", lambda model: request.param)
     return bool(request.param)
 
 
@@ -97,7 +96,7 @@ def test_twin_k_does_not_depend_on_n_on_the_place_or_on_global_state(monkeypatch
     for scheme in ("resample", "permute", "init"):
         digests = []
         for n, fit, noise in ((3, True, 1), (4, False, 2)):
-            monkeypatch.setattr(twins_module, "_two_fit", lambda model, fit=fit: fit)
+            monkeypatch.setattr(lending, "two_fit", lambda model, fit=fit: fit)
             model = wrap(llama())
             torch.manual_seed(noise)
             state = torch.get_rng_state()
@@ -139,7 +138,7 @@ def test_a_single_twin_keeps_its_iterator_alive(two_fit: bool) -> None:
 
 
 def test_a_borrowed_module_comes_back_whatever_happens(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(twins_module, "_two_fit", lambda model: False)
+    monkeypatch.setattr(lending, "two_fit", lambda model: False)
     module = llama()
     model = wrap(module)
     before = digest(module)
@@ -210,7 +209,7 @@ def test_a_twin_takes_over_the_anatomy(two_fit: bool) -> None:
 
 
 def test_the_model_is_never_traced_with_borrowed_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(twins_module, "_two_fit", lambda model: False)
+    monkeypatch.setattr(lending, "two_fit", lambda model: False)
     model = wrap(llama())
     ids = torch.arange(10)[None]
     traced = model.trace(ids, read=["blocks.1.resid_post"])

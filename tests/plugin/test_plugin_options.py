@@ -84,7 +84,10 @@ class TestWhatIsRefused:
             (f"--interp-seed={2**63}", f"--interp-seed={2**63}: it must be at most {2**63 - 1}"),
             ("--interp-seed=x", "--interp-seed=x: a whole number is wanted"),
             ("--interp-batch-tokens=0", "--interp-batch-tokens=0: it must be at least 1"),
-            ("--interp-suites=nope", "--interp-suites=nope: no suite 'nope'; there are circuits, lens, backends, timing, toy,*"),
+            (
+                "--interp-suites=nope",
+                "--interp-suites=nope: no suite 'nope'; there are circuits, lens, backends, timing, toy,*",
+            ),
             ("--interp-suites=none,toy", "*none cannot be combined with suites"),
             ("--interp-floor=toy/claims=1", "*no check 'toy/claims'; floors can be set for circuits/induction, lens*"),
             ("--interp-floor=toy/claim=high", "*write toy/claim=NUMBER; 'high' is no number"),
