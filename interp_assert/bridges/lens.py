@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ..models.calling import is_transformers
 from ..models.sites import block_of, part_of
 from .backend import BackendUnavailable, Edit
 
@@ -47,6 +48,8 @@ def open_copy(model: Model, module: torch.nn.Module) -> LensBackend:
     """
     from transformer_lens.model_bridge.sources import build_bridge_from_module
 
+    if not is_transformers(module):
+        raise BackendUnavailable(f"TransformerLens opens models of transformers only, not {model.class_name}")
     try:
         bridge = build_bridge_from_module(module, model.class_name, hf_config=model.config)
     except Exception as error:  # its adapters raise whatever their assumptions meet

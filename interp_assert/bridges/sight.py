@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ..models.calling import arguments, documented_kernels
+from ..models.families import family_of
 from ..models.sites import block_of, part_of
 from ..models.taps import Tap, put, take
-from .backend import Edit
+from .backend import BackendUnavailable, Edit
 
 if TYPE_CHECKING:
     from ..models import Model
@@ -27,9 +29,14 @@ _RESULTS = {"attn.head_out": 0, "attn.pattern": 1}
 
 
 def open_copy(model: Model, module: torch.nn.Module) -> SightBackend:
-    """Envoys over ``module``, which gets plain attention: the fused kinds return no pattern."""
+    """Envoys over ``module``, which gets plain attention: the fused kinds return no pattern.
+
+    Raises BackendUnavailable for a model whose family states how it is called.
+    """
     from nnsight import NNsight
 
+    if family_of(module).forward is not None:
+        raise BackendUnavailable(f"nnsight calls the forward of {model.class_name}, and its family states another pass")
     choose = getattr(module, "set_attn_implementation", None)
     if callable(choose):
         choose("eager")
@@ -89,7 +96,7 @@ class SightBackend:
     name = "nnsight"
 
     def __init__(self, sight: Any, model: Model) -> None:
-        self.sight = sight
+        self.sight, self.root = sight, sight._module
         self.logits_at = model.anatomy.logits_at
         self.places: dict[str, _AtModule | _AtFunction] = {}
         functions = [_attention_of(sight, block.path) for block in model.anatomy.blocks]
@@ -103,6 +110,10 @@ class SightBackend:
                 self.places[site] = _AtModule(_envoy(sight, route.write.path), route.write, sight._module)
         self.sites = (*self.places, "logits")
 
+    def _pass(self, ids: torch.Tensor) -> Any:
+        args, kwargs = arguments(self.root, ids)
+        return self.sight.trace(*args, **kwargs)
+
     def _scaled_before(self, functions: list[Any], model: Model) -> bool:
         """Whether queries come to the attention function divided by the square root of their size already (opt)."""
         import nnsight
@@ -114,7 +125,7 @@ class SightBackend:
 
         if functions:
             ids = torch.zeros((1, 2), dtype=torch.long, device=model.device)
-            with torch.no_grad(), self.sight.trace(input_ids=ids, use_cache=False):
+            with torch.no_grad(), documented_kernels(), self._pass(ids):
                 read()
         return scales == [1.0]
 
@@ -129,7 +140,7 @@ class SightBackend:
             found[site] = nnsight.save(value.clone())  # falcon goes on writing into what its MLP handed out
 
         for site in sites:  # a pass for each: within one, nnsight wants them in order of execution
-            with torch.no_grad(), self.sight.trace(input_ids=ids, use_cache=False):
+            with torch.no_grad(), documented_kernels(), self._pass(ids):
                 read(site)
         return found
 
@@ -145,7 +156,7 @@ class SightBackend:
             self.places[site].write(rows, edit)
             found.append(nnsight.save(take(self.sight.output, self.logits_at)))
 
-        with torch.no_grad(), self.sight.trace(input_ids=ids, use_cache=False):
+        with torch.no_grad(), documented_kernels(), self._pass(ids):
             write()
         return found[0]
 

@@ -72,6 +72,8 @@ def find_heads(flow: Flow, block: Call, cone: Sequence[Op]) -> Heads:
     attention = [op for op in attention_ops(flow, cone) if flow.recording.inside(op.call, block.index)]
     if len(attention) != 1:
         reason = f"{len(attention)} softmax operations in one attention: which is the pattern is unknown"
+        if not attention:
+            reason = "no attention was found in the block: no softmax over the keys of every query"
         heads.missing = dict.fromkeys(("attn.q", "attn.k", "attn.v", "attn.pattern", "attn.head_out"), reason)
         return heads
     made = flow.recording.function_of(attention[0])

@@ -27,15 +27,19 @@ def forward(module: torch.nn.Module, ids: torch.Tensor) -> Any:
             "it first"
         )
     stated = family_of(module).forward
-    with _documented_kernels(), unseen(module):
+    with documented_kernels(), unseen(module):
         if stated is not None:
             return stated(module, ids)
-        accepted = inspect.signature(module.forward).parameters
-        open_ended = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in accepted.values())
-        options = {"use_cache": False} if "use_cache" in accepted or (open_ended and is_transformers(module)) else {}
-        if "input_ids" in accepted:
-            return module(input_ids=ids, **options)
-        return module(ids, **options)
+        args, kwargs = arguments(module, ids)
+        return module(*args, **kwargs)
+
+
+def arguments(module: torch.nn.Module, ids: torch.Tensor) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments of one pass over ids (batch, pos) where no family states how it is made."""
+    accepted = inspect.signature(module.forward).parameters
+    open_ended = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in accepted.values())
+    options = {"use_cache": False} if "use_cache" in accepted or (open_ended and is_transformers(module)) else {}
+    return ((), {"input_ids": ids, **options}) if "input_ids" in accepted else ((ids,), options)
 
 
 def is_transformers(module: torch.nn.Module) -> bool:
@@ -44,7 +48,7 @@ def is_transformers(module: torch.nn.Module) -> bool:
 
 
 @contextmanager
-def _documented_kernels() -> Iterator[None]:
+def documented_kernels() -> Iterator[None]:
     """torch's transformer layers take a fused path of other numbers where no module of theirs has a hook; a pass that
     is read must give the same logits as one that is not.
     """

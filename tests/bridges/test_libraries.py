@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 import torch
-from models import tiny
+from models import own_models, tiny
 
 from interp_assert import Model, load, wrap
-from interp_assert.bridges import BACKENDS, compare, open_backend
+from interp_assert.bridges import BACKENDS, BackendUnavailable, compare, open_backend
 from interp_assert.models import edits, twins
 
 
@@ -62,6 +62,18 @@ def test_they_agree_on_trained_models(library: str, name: str) -> None:
     found = compare(model, open_backend(library, model))
     assert max(agreement.difference for agreement in found) < 2e-6
     assert all(agreement.holds for agreement in found)
+
+
+@pytest.mark.parametrize("make", [own_models.GRULanguageModel, own_models.stack, own_models.TorchEncoder])
+def test_models_of_the_users_own(library: str, make: Any) -> None:
+    model = wrap(own_models.build(make))
+    if library == "transformer_lens":
+        with pytest.raises(BackendUnavailable, match="opens models of transformers only"):
+            open_backend(library, model)
+    else:
+        found = compare(model, open_backend(library, model))
+        assert [agreement.describe() for agreement in found if not agreement.holds] == []
+        assert {agreement.kind for agreement in found} == {"capture", "edit"}
 
 
 def test_a_difference_is_seen(library: str) -> None:

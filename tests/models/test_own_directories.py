@@ -62,7 +62,7 @@ def test_a_registered_model_opens_by_its_directory(directory: Path) -> None:
     assert torch.equal(model.trace(ids).logits, expected)
     assert not torch.equal(model.trace(ids, write={"blocks.0.resid_post": edits.zero()}).logits, expected)
     assert not any(parameter.requires_grad for parameter in model.module.parameters())
-    assert model.provenance()["versions"]["torch"] == torch.__version__
+    assert torch.__version__.startswith(model.provenance()["versions"]["torch"])
     assert torch.isfinite(next(twins(model, n=1)).trace(ids).logits).all()
     model.verify_unchanged()
 

@@ -9,7 +9,17 @@ import pytest
 import torch
 from torch import nn
 
-from interp_assert import Family, InterpError, Model, register_family, wrap
+from interp_assert import (
+    Budget,
+    Family,
+    InterpAssertionError,
+    InterpError,
+    Model,
+    Outcome,
+    assert_induction,
+    register_family,
+    wrap,
+)
 from interp_assert.errors import ModelBroken, ModelChanged, ModelRefused, UsageProblem
 from interp_assert.models import SCHEMES, edits, twins
 
@@ -331,3 +341,52 @@ class TestRegistration:
         register_family("Named")(lambda module: Family(max_positions=7))
         for kind in (Named, Heir):
             assert wrap(build(lambda kind=kind: kind([own.HandMadeBlock()]))).max_positions == 7
+
+
+def trained_gru(vocab: int, n: int, steps: int = 250) -> own.GRULanguageModel:
+    """A GRU that learned to continue a random sequence that it reads a second time."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        module = own.GRULanguageModel(vocab, 64, 1)
+        optimiser = torch.optim.Adam(module.parameters(), lr=1e-2)
+        schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.0, steps)
+        for _ in range(steps):
+            once = torch.stack([torch.randperm(vocab)[:n] for _ in range(64)])
+            twice = torch.cat([once, once], 1)
+            logits = module(twice[:, :-1])[:, n:]
+            optimiser.zero_grad()
+            nn.functional.cross_entropy(logits.flatten(0, 1), twice[:, n + 1 :].flatten()).backward()
+            optimiser.step()
+            schedule.step()
+    return module.eval().requires_grad_(False)
+
+
+def test_claims_are_decided_about_a_gru() -> None:
+    budget = Budget.named("quick")
+    model = wrap(trained_gru(16, 4), id="gru")
+    verdict = assert_induction(model, n=4, budget=budget)
+    assert verdict.outcome is Outcome.PASS
+    assert {control.outcome for control in verdict.controls} == {Outcome.PASS}
+    with pytest.raises(InterpAssertionError, match=r"INCONCLUSIVE|FAIL"):
+        assert_induction(wrap(build(lambda: own.GRULanguageModel(16, 64, 1))), n=4, budget=budget)
+
+
+def test_the_state_of_a_gru_is_read_and_written_at_every_step() -> None:
+    module = build(own.GRULanguageModel)
+    model, tokens = wrap(module), ids()
+    assert all(model.has(f"blocks.{block}.state") for block in range(own.LAYERS))
+
+    def halve_step_5(state: torch.Tensor) -> torch.Tensor:
+        changed = state.clone()
+        changed[:, 5] *= 0.5
+        return changed
+
+    trace = model.trace(tokens, read=["blocks.1.state", "blocks.1.resid_pre"], write={"blocks.1.state": halve_step_5})
+    with torch.no_grad():
+        layer, stream = module.recurrences[1], trace["blocks.1.resid_pre"]
+        early, state = layer(stream[:, :6])
+        late, _ = layer(stream[:, 6:], state * 0.5)
+        after = torch.cat([early[:, :5], early[:, 5:6] * 0.5, late], 1)
+        expected = module.unembed(module.norm(module.recurrences[2](after)[0]))
+    torch.testing.assert_close(trace["blocks.1.state"].reshape(after.shape), after, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(trace.logits, expected, atol=1e-5, rtol=1e-5)
