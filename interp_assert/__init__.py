@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .models import Model as Model
     from .models import load as load
     from .models import register_family as register_family
+    from .models import register_kernel as register_kernel
     from .models import wrap as wrap
     from .stats import Budget as Budget
     from .stats import ErrorLevels as ErrorLevels
@@ -42,6 +43,7 @@ _ROOMS = {
     "assert_lens_crossover": "assertions",
     "load": "models",
     "register_family": "models",
+    "register_kernel": "models",
     "wrap": "models",
 }
 

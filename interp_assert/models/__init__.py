@@ -7,7 +7,7 @@ imported at once: fetched lazily, the function ``load`` would be hidden by its m
 from __future__ import annotations
 
 from .batching import BatchHalved, batches, for_batches
-from .families import Family, register_family
+from .families import Family, register_family, register_kernel
 from .identity import Identity
 from .load import load, preflight, wrap
 from .metering import Meter, MeteredSpan
@@ -33,6 +33,7 @@ __all__ = [
     "parse_id",
     "preflight",
     "register_family",
+    "register_kernel",
     "twins",
     "wrap",
 ]

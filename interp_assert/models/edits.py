@@ -19,6 +19,17 @@ __all__ = ["Edit", "add", "at", "mean", "project_out", "replace", "scale", "zero
 Edit = Callable[[torch.Tensor], torch.Tensor]
 
 
+def each_alone(edit: Edit) -> Edit:
+    """Note on an edit that it does the same to every position, so that a state can be shown to it step by step."""
+    edit.__dict__["alone"] = True
+    return edit
+
+
+def all_alone(edits: Sequence[Edit]) -> bool:
+    """Whether the edits are known to do the same to every position, whatever is at the others."""
+    return all(getattr(edit, "alone", False) for edit in edits)
+
+
 def replace(value: torch.Tensor | float) -> Edit:
     """Put ``value`` (broadcast to the site's shape) in the site's place."""
 
@@ -33,34 +44,39 @@ def replace(value: torch.Tensor | float) -> Edit:
             new.expand_as(site) if fits else new
         )  # a wrong shape is reported by the tracer, which knows the site's name
 
-    return edit
+    return edit if isinstance(value, torch.Tensor) and value.ndim > 1 else each_alone(edit)
 
 
 def add(vector: torch.Tensor | float) -> Edit:
     """Add ``vector`` (broadcast to the site's shape): steering."""
-    return lambda site: site + (_like(vector, site) if isinstance(vector, torch.Tensor) else vector)
+
+    def edit(site: torch.Tensor) -> torch.Tensor:
+        return site + (_like(vector, site) if isinstance(vector, torch.Tensor) else vector)
+
+    return edit if isinstance(vector, torch.Tensor) and vector.ndim > 1 else each_alone(edit)
 
 
 def scale(factor: float) -> Edit:
     """Multiply the site by ``factor``."""
-    return lambda site: site * factor
+    return each_alone(lambda site: site * factor)
 
 
 def zero() -> Edit:
     """Zero ablation."""
-    return lambda site: site.new_zeros(site.shape)
+    return each_alone(lambda site: site.new_zeros(site.shape))
 
 
 def mean(reference: torch.Tensor | None = None) -> Edit:
     """Mean ablation: ``reference`` (broadcast to the site's shape), or the mean over the batch at each position."""
     if reference is not None:
         return replace(reference)
-    return lambda site: site.mean(dim=0, keepdim=True).expand_as(site)
+    return each_alone(lambda site: site.mean(dim=0, keepdim=True).expand_as(site))
 
 
 def project_out(direction: torch.Tensor) -> Edit:
     """Remove the component along ``direction`` (d_model,) from every vector of the site."""
 
+    @each_alone
     def edit(site: torch.Tensor) -> torch.Tensor:
         unit = _like(direction, site)
         unit = unit / unit.norm()

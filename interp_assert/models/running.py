@@ -12,10 +12,10 @@ import torch
 from ..errors import SiteNotAvailable
 from . import calling, functions, hooks, kernels
 from .anatomy import Anatomy
-from .edits import Edit, checked, touched
+from .edits import Edit, all_alone, checked, each_alone, touched
 from .functions import FunctionTap
 from .kernels import KernelTap
-from .sites import position_axis
+from .sites import part_of, position_axis
 from .taps import AnyTap, Route, Tap, Watch, take
 
 Installer = Callable[
@@ -94,12 +94,13 @@ class _Run:
     def _plan_read(self, site: str, route: Route) -> None:
         pieces: dict[int, torch.Tensor] = {}
         axis = position_axis(site)
+        stepwise = part_of(site) == "state"  # made here, not by the model, and large; no later value is made of it all
 
         def keep(number: int, tensor: torch.Tensor) -> None:
             tensor = tensor if self.grad else tensor.detach()
             if self.positions is None:
                 # A copy, not a view: some models go on writing into the tensor that a module handed out (falcon).
-                piece = tensor.clone()
+                piece = tensor if stepwise else tensor.clone()
             else:
                 piece = tensor.index_select(axis, self.positions.to(tensor.device))
             pieces[number] = piece.to(self.ids.device)
@@ -115,7 +116,7 @@ class _Run:
             return kept
 
         if self.grad and self.positions is None:
-            if isinstance(route.write, KernelTap) and route.write.site == "state":
+            if stepwise:
                 self._plan_differentiable_states(site, route)
             else:
                 self._plan_write(site, route, [hand_on])
@@ -128,12 +129,15 @@ class _Run:
         is given their values afterwards. The derivative by it is that by the states.
         """
         leaf: torch.Tensor | None = None
+        now = 0
 
-        def add_nothing(states: torch.Tensor) -> torch.Tensor:
-            nonlocal leaf
+        @each_alone
+        def add_nothing(state: torch.Tensor) -> torch.Tensor:
+            nonlocal leaf, now
             if leaf is None:
-                leaf = torch.zeros_like(states, requires_grad=True)
-            return states + leaf
+                leaf = state.new_zeros(state.shape[0], self.ids.shape[1], *state.shape[2:]).requires_grad_()
+            now += 1
+            return state + leaf[:, now - 1 : now]
 
         def fill(states: torch.Tensor) -> None:
             assert leaf is not None
@@ -165,8 +169,9 @@ class _Run:
 
         for number, tap in enumerate(route.bases):
             self._add(tap, functools.partial(remember, number), writes=False)
+        action = shift if route.bases else apply
         at = touched(edits, self.ids.shape[1])
-        self._add(route.write, shift if route.bases else apply, writes=True, at=at)
+        self._add(route.write, action, writes=True, positions=at, alone=all_alone(edits))
 
     def _add(
         self,
@@ -174,9 +179,10 @@ class _Run:
         action: Callable[[torch.Tensor], torch.Tensor | None],
         *,
         writes: bool,
-        at: frozenset[int] | None = None,
+        positions: frozenset[int] | None = None,
+        alone: bool = False,
     ) -> None:
-        self.watches.setdefault(type(tap), []).append(Watch(tap, action, writes, at))
+        self.watches.setdefault(type(tap), []).append(Watch(tap, action, writes, positions, alone))
 
     def go(self) -> torch.Tensor | None:
         """Run the pass; the logits at the chosen positions, or None where they were not wanted."""

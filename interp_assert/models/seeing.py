@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -31,6 +31,8 @@ class See:
         self.kernel, self.sites, self.watches, self.rows = kernel, sites, watches, rows
         self.aside = aside
         self.editors = [watch for watch in watches.get("state", ()) if watch.writes]
+        self.readers = [watch for watch in watches.get("state", ()) if not watch.writes]
+        self.now = 0
         self.steps: list[torch.Tensor] = []
         self.whole: torch.Tensor | None = None
         self.buffer: torch.Tensor | None = None
@@ -45,64 +47,68 @@ class See:
             value = self._edited(watch, value)
         return value
 
-    def scan(self, decay: torch.Tensor, write: torch.Tensor, initial: torch.Tensor | None = None) -> torch.Tensor:
-        """All states (batch, pos, ...) of ``h[t] = decay[:, t] * h[t - 1] + write[:, t]``, each of them shown.
+    def walk(
+        self,
+        decay: torch.Tensor,
+        write: torch.Tensor,
+        by: torch.Tensor | None = None,
+        initial: torch.Tensor | None = None,
+    ) -> Iterator[torch.Tensor]:
+        """Each state (batch, ...) of ``h[t] = decay[:, t] * h[t - 1] + write[:, t] * by[:, t]``, after it was shown.
 
-        ``decay`` may have size 1 where ``write`` (batch, pos, ...) has more; ``initial`` (batch, ...) is zero if not
-        given. ``write`` may be overwritten.
+        All are (batch, pos, ...) and broadcast against each other: a rank-1 write is given as its two factors. ``by``
+        is 1 and ``initial`` (batch, ...) zero if not given.
         """
-        write = write.contiguous()
-        if self.editors or torch.is_grad_enabled():
-            state = torch.zeros_like(write[:, 0]) if initial is None else initial.to(write.dtype)
-            for now in range(write.shape[1]):
-                state = self(decay[:, now] * state + write[:, now], "state")
-            return self.states
-        before = initial
-        for factor, state in zip(decay.unbind(1), write.unbind(1), strict=True):
-            if before is not None:
-                state.add_(factor * before)  # not addcmul_, which rounds otherwise than what an edit goes through
-            before = state
-        self.whole = write
-        return write
+        state = initial
+        factors = None if by is None else by.unbind(1)
+        for now, (keep, new) in enumerate(zip(decay.unbind(1), write.unbind(1), strict=True)):
+            new = new if factors is None else new * factors[now]
+            state = self._step(new if state is None else keep * state + new, kept=bool(self.readers))
+            yield state
 
     @property
     def states(self) -> torch.Tensor:
-        """The states shown so far (batch, pos, ...), as the recurrence went on with them."""
-        if self.whole is None:
-            self.whole = torch.stack(self.steps, 1)
-        return self.whole
+        """The states shown by ``see(state)`` so far (batch, pos, ...), as the recurrence went on with them."""
+        if self.whole is not None:
+            return self.whole[:, : self.now]
+        return torch.stack(self.steps, 1)
 
     def finish(self) -> None:
         """Hand all states to those who read them; the pass is over its positions."""
         if "state" not in self.sites or "state" not in self.watches:
             return
-        shown = self.whole.shape[1] if self.whole is not None else len(self.steps)
-        if shown != self.rows[1]:
+        if self.now != self.rows[1]:
             raise SiteNotAvailable(
-                f"The form of the kernel showed {shown} states in a pass over {self.rows[1]} positions; "
+                f"The form of the kernel showed {self.now} states in a pass over {self.rows[1]} positions; "
                 "it must call see(state) once for each position."
             )
-        for watch in self.watches["state"]:
-            if not watch.writes:
-                self._edited(watch, self.states)
+        for watch in self.readers:
+            self._edited(watch, self.states)
 
-    def _step(self, state: torch.Tensor) -> torch.Tensor:
-        now = len(self.steps)
+    def _step(self, state: torch.Tensor, *, kept: bool = True) -> torch.Tensor:
+        now = self.now
         if now >= self.rows[1] or state.shape[0] != self.rows[0]:
             raise SiteNotAvailable(
                 f"The form of the kernel showed a state of shape {tuple(state.shape)} at step {now} of a pass over "
                 f"(batch, pos) = {self.rows}; it must show one state (batch, ...) for each position."
             )
         for watch in self.editors:
-            if watch.positions is None or now in watch.positions:
+            if watch.alone:
+                state = self._edited(watch, state.unsqueeze(1)).squeeze(1)
+            elif watch.positions is None or now in watch.positions:
                 state = self._edited(watch, self._so_far(state))[:, now].clone()  # a view would keep all alive
-        self.steps.append(state)
-        self.whole = None
+        if self.editors or (kept and torch.is_grad_enabled()):
+            self.steps.append(state)
+        elif kept:
+            if self.whole is None:
+                self.whole = state.new_empty(state.shape[0], self.rows[1], *state.shape[1:])
+            self.whole[:, now] = state
+        self.now += 1
         return state
 
     def _so_far(self, state: torch.Tensor) -> torch.Tensor:
         """The states up to this one, and zeros where none is yet (batch, pos, ...)."""
-        now, length = len(self.steps), self.rows[1]
+        now, length = self.now, self.rows[1]
         if torch.is_grad_enabled():
             return torch.stack([*self.steps, state, *[torch.zeros_like(state)] * (length - now - 1)], 1)
         if self.buffer is None or self.buffer._version != self.version:  # not there yet, or an edit wrote into it

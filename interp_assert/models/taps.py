@@ -81,14 +81,15 @@ class AnyTap(Protocol):
 class Watch:
     """What is to happen at a tap: ``action`` gets the site's value and gives another, or None to leave it.
 
-    ``writes`` tells edits from reads. An edit that leaves all but some positions alone names these: a state, which is
-    made step by step, is then shown at these steps only.
+    ``writes`` tells edits from reads. A state is made step by step: an edit that leaves all but some ``positions`` as
+    they are is then shown these steps only, and one that does the same to each position (``alone``) one at a time.
     """
 
     tap: AnyTap
     action: Callable[[torch.Tensor], torch.Tensor | None]
     writes: bool
     positions: frozenset[int] | None = None
+    alone: bool = False
 
 
 @dataclass(frozen=True)

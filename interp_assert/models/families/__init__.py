@@ -7,6 +7,7 @@ this package imports neither torch nor transformers.
 from __future__ import annotations
 
 from .family import Family
+from .forms import register_kernel
 from .registry import Supplied, family_of, register_family, supplied, supplies
 
-__all__ = ["Family", "Supplied", "family_of", "register_family", "supplied", "supplies"]
+__all__ = ["Family", "Supplied", "family_of", "register_family", "register_kernel", "supplied", "supplies"]

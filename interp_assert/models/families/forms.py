@@ -69,8 +69,8 @@ def register_kernel(
             kernel returns, (batch, pos, ...).
         shape: the axes of the state as a user reads it, for reports.
 
-    ``see.kernel`` is the kernel itself; ``see.scan`` carries out a linear recurrence, and ``see.states`` are all states
-    so far (batch, pos, ...), for outputs that are computed at once.
+    ``see.kernel`` is the kernel itself; ``see.walk`` carries out a linear recurrence, and ``see.states`` are all states
+    shown so far (batch, pos, ...), for outputs that are computed at once.
 
     Raises UsageProblem for a kernel that no module holds and for sites that no form can show.
     """

@@ -36,9 +36,9 @@ def forward(
     if attention_mask is not None:
         projected = (projected * attention_mask[:, :, None]).to(projected.dtype)
     query, key, value = projected.unflatten(-1, (mixer.num_attention_heads, -1)).chunk(3, dim=-1)
-    write = key.unsqueeze(-1) * value.unsqueeze(-2)
-    decay = torch.exp(-mixer.slope_rate).to(write.dtype).expand(1, write.shape[1], -1, 1, 1)
-    states = see.scan(decay, write)
-    y = see((query.unsqueeze(-2) @ states).squeeze(-2).flatten(2), "ssm.y")
-    out = torch.sigmoid(mixer.output_gate(hidden_states)) * mixer.norm(y)
-    return mixer.out_proj(out), states[:, -1]
+    decay = torch.exp(-mixer.slope_rate).to(key.dtype).expand(1, key.shape[1], -1, 1, 1)
+    out, state = [], key
+    for q, state in zip(query.unbind(1), see.walk(decay, key.unsqueeze(-1), value.unsqueeze(-2)), strict=True):
+        out.append((q.unsqueeze(-2) @ state).flatten(1))
+    y = see(torch.stack(out, 1), "ssm.y")
+    return mixer.out_proj(torch.sigmoid(mixer.output_gate(hidden_states)) * mixer.norm(y)), state

@@ -64,16 +64,16 @@ def selective_scan(
     if delta_bias is not None:
         dt = dt + delta_bias.to(dt.dtype)[..., None]
     step = (softplus(dt) if delta_softplus else dt).transpose(1, 2).unsqueeze(-1)
-    decay = torch.exp(step * A)
     B, C = (part.movedim(-1, 1) if part.ndim == 4 else part.transpose(1, 2).unsqueeze(2) for part in (B, C))
-    write = step * B.float() * hidden_states.transpose(1, 2).unsqueeze(-1).float()
-    states = see.scan(decay, write)
-    read = states.to(hidden_states.dtype)
-    # one C for all channels makes it a matrix product
-    y = (read @ C.transpose(2, 3)).squeeze(-1) if C.shape[2] == 1 else (read * C).sum(-1)
-    y = y.transpose(1, 2)
+    drive = step * hidden_states.transpose(1, 2).unsqueeze(-1).float()
+    out, state = [], step
+    for c, state in zip(C.unbind(1), see.walk(torch.exp(step * A), drive, B.float()), strict=True):
+        read = state.to(hidden_states.dtype)
+        # one C for all channels makes it a matrix product
+        out.append((read @ c.transpose(1, 2)).squeeze(-1) if c.shape[1] == 1 else (read * c).sum(-1))
+    y = torch.stack(out, -1)
     if D is not None:
         y = y + hidden_states * D[:, None]
     y = see(y.transpose(1, 2), "ssm.y").transpose(1, 2)
     y = y if z is None else y * silu(z)
-    return (y, states[:, -1]) if return_last_state else y
+    return (y, state) if return_last_state else y

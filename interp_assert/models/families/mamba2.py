@@ -48,9 +48,11 @@ def scan(
     x = hidden_states.float()
     B, C = (part.float().repeat_interleave(heads // part.shape[2], dim=2) for part in (B, C))
     decay = torch.exp(A.to(x.dtype) * dt.float())[..., None, None]
-    write = (x * dt[..., None].float()).unsqueeze(-1) * B.unsqueeze(-2)
-    states = see.scan(decay, write, initial_states)
-    y = (states @ C.unsqueeze(-1)).squeeze(-1)
+    walk = see.walk(decay, (x * dt[..., None].float()).unsqueeze(-1), B.unsqueeze(-2), initial_states)
+    out, state = [], x
+    for c, state in zip(C.unsqueeze(-1).unbind(1), walk, strict=True):
+        out.append((state @ c).squeeze(-1))
+    y = torch.stack(out, 1)
     if D is not None:
         y = y + D[..., None] * x
-    return (y, states[:, -1]) if return_final_states else y
+    return (y, state) if return_final_states else y

@@ -30,6 +30,5 @@ def scan(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """``h[t] = a h[t-1] + x``, with a = 0 where a document begins; what is handed on is h itself."""
     decay = (recurrent_gate * ~reset).type(acc_dtype)
-    # a copy: the states are written where the inputs stood
-    states = see.scan(decay, hidden_states.to(acc_dtype, copy=True), recurrent_states)
+    states = torch.stack(list(see.walk(decay, hidden_states.to(acc_dtype), initial=recurrent_states)), 1)
     return states.type(hidden_states.dtype), states[:, -1]
