@@ -167,8 +167,11 @@ def _envoy(sight: Any, path: str) -> Any:
 
 def _attention_of(sight: Any, block: str) -> Any | None:
     """The call of the attention function in the one module of a block that makes it."""
-    found = []
-    for path, part in sight._module.get_submodule(block).named_modules():
+    found: list[Any] = []
+    there = dict(sight._module.named_modules())
+    if block not in there:  # shown streams have no module
+        return None
+    for path, part in there[block].named_modules():
         if "attention_interface" in getattr(getattr(type(part).forward, "__code__", None), "co_varnames", ()):
             source = _envoy(sight, f"{block}.{path}" if path else block).source
             names = [name for name in source.names if _FUNCTION.fullmatch(name)]

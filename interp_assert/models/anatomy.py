@@ -13,7 +13,7 @@ from . import placement
 from .graph import Location
 from .kernels import KernelTap
 from .layouts import Streams
-from .readout import Readout, replay
+from .readout import Readout, StatedReadout, replay
 from .sites import SHAPES, block_of, expand, listing, part_of
 from .taps import Route, Tap
 
@@ -83,7 +83,7 @@ class Anatomy:
     blocks: tuple[Block, ...]
     routes: dict[str, Route]
     missing: dict[str, str]
-    readout: Readout | None
+    readout: Readout | StatedReadout | None
     tail: Readout | None
     logits_at: Location
     exit: Tap
@@ -96,7 +96,7 @@ class Anatomy:
     proven: set[str] = field(default_factory=set)
     seen: dict[str, tuple[int, ...]] = field(default_factory=dict)
     withdrawn: dict[str, Route] = field(default_factory=dict)
-    doubted: Readout | None = None
+    doubted: Readout | StatedReadout | None = None
 
     @property
     def sites(self) -> tuple[str, ...]:
@@ -111,6 +111,11 @@ class Anatomy:
     def has(self, pattern: str) -> bool:
         """Whether a site is available; with ``*`` (``blocks.*.attn.pattern``), whether any is."""
         return any(fnmatch.fnmatchcase(site, pattern.replace("{i}", "*")) for site in self.sites)
+
+    def read_only(self, site: str) -> str | None:
+        """Why a site that is available cannot be written; None if it can."""
+        route = self.routes.get(site)
+        return None if route is None else getattr(route.write, "read_only", None)
 
     def resolve(self, names: str | Iterable[str]) -> list[str]:
         """Site names in full: wildcards expanded, aliases replaced; raises SiteNotAvailable."""
@@ -132,9 +137,13 @@ class Anatomy:
         home = placement.home(self.root)
         leading = resid.shape[: -len(tail)]
         flat = resid.reshape(1, -1, *tail) if len(leading) != 2 else resid
+        flat = flat.to(device=home, dtype=self.stream_dtype)
         with torch.no_grad():
-            laid_out = self.exit.lay_out(flat.to(device=home, dtype=self.stream_dtype))
-            logits = replay(self.root, self.readout, laid_out, (flat.shape[0], flat.shape[1]))
+            if isinstance(self.readout, StatedReadout):
+                logits = self.readout.function(self.root, flat)
+            else:
+                laid_out = self.exit.lay_out(flat)
+                logits = replay(self.root, self.readout, laid_out, (flat.shape[0], flat.shape[1]))
         return logits.reshape(*leading, logits.shape[-1]).to(home)
 
     def after_final_norm(self, normed: torch.Tensor) -> torch.Tensor:

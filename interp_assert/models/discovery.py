@@ -19,6 +19,9 @@ from .families import family_of
 from .flow import Flow
 from .graph import Recording, record
 from .opened import OpenModel
+from .readout import Readout, StatedReadout
+from .shown import streams_of
+from .shown_anatomy import discover_shown
 from .survey import d_model_of, survey
 from .taps import Route, nth_call
 from .unembedding import find_readout, find_tail
@@ -35,15 +38,20 @@ def discover(model: OpenModel) -> Anatomy:
     Raises UnprovenAnatomy where no stack of blocks can be found at all. Anything less is reported in
     ``Anatomy.missing``.
     """
+    if family_of(model.module).hidden_states is not None:
+        return discover_shown(model)
     length = DISCOVERY_LENGTH if model.max_positions is None else min(DISCOVERY_LENGTH, model.max_positions)
     ids = proof.random_ids(model, rows=2, length=length)
     recording = _record(model, ids)
     found = find_stages(recording, _stated_blocks(model))
+    if found is None and streams_of(model.module) is not None:
+        return discover_shown(model)
     if found is None:
         raise UnprovenAnatomy(
             f"{model.id}: no stack of blocks was found in this {model.architecture}: no ModuleList "
             "of which two members ran and through which one stream of vectors goes. Say where the blocks are: "
-            f"register_family({model.class_name}): Family(blocks=[paths of modules])."
+            f"register_family({model.class_name}): Family(blocks=[paths of modules]), or give the module a method "
+            "get_hidden_states(ids)."
         )
     anatomy = _assemble(model, recording, found[1], ids)
     proof.prove_at_load(anatomy, model)
@@ -62,8 +70,8 @@ def _record(model: OpenModel, ids: torch.Tensor) -> Recording:
 
 def _assemble(model: OpenModel, recording: Recording, stages: Sequence[Stage], ids: torch.Tensor) -> Anatomy:
     flow = Flow(recording, model.module)
-    stated = family_of(model.module).logits
-    logits_at = calling.logits_location(recording.result, *ids.shape, stated=stated, width=model.vocab_size)
+    family = family_of(model.module)
+    logits_at = calling.logits_location(recording.result, *ids.shape, stated=family.logits, width=model.vocab_size)
     logits = recording.results[logits_at]
     grid = recording.grid = survey(flow, stages, logits)
     routes: dict[str, Route] = {}
@@ -82,10 +90,13 @@ def _assemble(model: OpenModel, recording: Recording, stages: Sequence[Stage], i
         missing[f"stack {stack.path}"] = (
             f"its {len(stack.calls)} blocks run in the same pass, before or beside the stack that ends in the logits"
         )
-    readout = find_readout(flow, stages, logits)
-    tail = find_tail(flow, stages, logits) if isinstance(readout, str) else readout
-    if isinstance(readout, str):
-        missing["unembed"] = readout
+    followed = find_readout(flow, stages, logits)
+    tail = find_tail(flow, stages, logits) if isinstance(followed, str) else followed
+    readout: Readout | StatedReadout | None = None if isinstance(followed, str) else followed
+    if family.readout is not None:
+        readout = StatedReadout(family.readout)
+    elif isinstance(followed, str):
+        missing["unembed"] = followed
     if tail is not None and tail.final_norm is not None:
         routes["final_norm"] = Route.at(tail.final_norm)
     else:
@@ -101,8 +112,8 @@ def _assemble(model: OpenModel, recording: Recording, stages: Sequence[Stage], i
         ),
         routes=routes,
         missing=missing,
-        readout=None if isinstance(readout, str) else readout,
-        tail=tail if isinstance(readout, str) else None,
+        readout=readout,
+        tail=tail if isinstance(followed, str) else None,
         logits_at=logits_at,
         exit=stages[-1].exit.tap(recording),
         streams=grid.streams,

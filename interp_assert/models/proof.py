@@ -60,7 +60,7 @@ def prove_at_load(anatomy: Anatomy, model: OpenModel) -> None:
     ]
     values, logits = _pass(anatomy, model, ids, read=sites)
     limit = tolerance(anatomy, model)
-    proofs = [Proof("reading leaves the logits bitwise equal", None, _distance(logits, plain), 0.0)]
+    proofs = [Proof("reading leaves the logits bitwise equal", None, distance(logits, plain), 0.0)]
     proofs += _prove_chain(anatomy, values, limit)
     proofs += _prove_sums(anatomy, values, limit)
     proofs += _prove_readout(anatomy, values, logits, limit)
@@ -131,7 +131,7 @@ def _prove_kernels(
         if not stepwise:
             identity = "reading leaves the kernel's result bitwise equal"
         site = by_tap[tap]
-        proofs.append(Proof(identity, block_of(site), _distance(shown, kernel), limit, part_of(site)))
+        proofs.append(Proof(identity, block_of(site), distance(shown, kernel), limit, part_of(site)))
 
     def look(site: str, value: torch.Tensor) -> None:
         anatomy.seen[site] = tuple(value.shape)
@@ -155,7 +155,7 @@ def _prove_weighted_values(anatomy: Anatomy, model: OpenModel, ids: torch.Tensor
         values, _ = _pass(anatomy, model, ids[:1], read=names)
         pattern, value, out = (values[name].double() for name in names)
         value = value.repeat_interleave(pattern.shape[1] // value.shape[2], 2)
-        error = _distance(torch.einsum("bhqk,bkhd->bqhd", pattern, value), out)
+        error = distance(torch.einsum("bhqk,bkhd->bqhd", pattern, value), out)
         limit = tolerance(anatomy, model)
         proofs.append(
             Proof("a head's output is its pattern times its values", block.index, error, limit, "attn.head_out")
@@ -177,7 +177,7 @@ def _pass(
     return values, logits
 
 
-def _distance(left: torch.Tensor, right: torch.Tensor) -> float:
+def distance(left: torch.Tensor, right: torch.Tensor) -> float:
     """||left - right|| / ||right||, in float64."""
     left, right = left.detach().double(), right.detach().double()
     scale, difference = right.norm(), (left - right).norm()
@@ -188,7 +188,7 @@ def _prove_chain(anatomy: Anatomy, values: dict[str, torch.Tensor], limit: float
     """The stream goes on from block to block, except where the model itself was seen to work on it in between."""
     proofs = []
     for index in range(1, anatomy.n_blocks):
-        gap = _distance(values[f"blocks.{index}.resid_pre"], values[f"blocks.{index - 1}.resid_post"])
+        gap = distance(values[f"blocks.{index}.resid_pre"], values[f"blocks.{index - 1}.resid_post"])
         if anatomy.joined[index]:
             proofs.append(Proof("resid_pre of a block equals resid_post of the one before", index, gap, limit))
         else:
@@ -203,7 +203,7 @@ def _prove_sums(anatomy: Anatomy, values: dict[str, torch.Tensor], limit: float)
     for block, replay in zip(anatomy.blocks, anatomy.replays, strict=True):
         if replay is not None:
             total = replayed(anatomy, block.index, replay, values)
-            error = _distance(total, values[f"blocks.{block.index}.resid_post"])
+            error = distance(total, values[f"blocks.{block.index}.resid_post"])
             proofs.append(Proof("resid_pre plus addends equals resid_post", block.index, error, limit))
     return proofs
 
@@ -224,7 +224,7 @@ def _prove_readout(
         unembedded = unembed(values[source][:1])
     except RuntimeError as error:  # torch's way to say that recorded shapes do not fit other residuals
         return [Proof(f"{identity} ({str(error).splitlines()[0]})", None, float("inf"), limit)]
-    return [Proof(identity, None, _distance(unembedded, logits[:1]), limit)]
+    return [Proof(identity, None, distance(unembedded, logits[:1]), limit)]
 
 
 def _prove_causality(anatomy: Anatomy, model: OpenModel, pair: torch.Tensor) -> Proof:
@@ -235,7 +235,7 @@ def _prove_causality(anatomy: Anatomy, model: OpenModel, pair: torch.Tensor) -> 
     pair[1, -1] = (pair[1, -1] + 1) % model.vocab_size
     with torch.no_grad():
         same, other = take(calling.forward(model.module, pair), anatomy.logits_at)
-    earlier = _distance(other[:-1], same[:-1]) if pair.shape[1] > 1 else 0.0
+    earlier = distance(other[:-1], same[:-1]) if pair.shape[1] > 1 else 0.0
     return Proof(CAUSALITY, None, earlier, tolerance(anatomy, model))
 
 
@@ -255,14 +255,14 @@ def _prove_writes(
 
     edits: dict[str, list[Edit]] = {site: [overwrite(row)] for row, site in enumerate(sites, start=1)}
     _, after = _pass(anatomy, model, ids, write=edits)
-    unmoved = _distance(after[0], before[0])
+    unmoved = distance(after[0], before[0])
     proofs = [Proof("overwriting moves no foreign row", None, unmoved, tolerance(anatomy, model), part)]
     if unmoved > 0:
         # Experts compute all rows that they share as one matrix, so a changed row can move another one's rounding.
         _, back = _pass(anatomy, model, ids, write={site: [torch.clone] for site in sites})
-        unmoved = _distance(back, before)
+        unmoved = distance(back, before)
     proofs.append(Proof("writing back unchanged leaves the logits bitwise equal", None, unmoved, 0.0, part))
-    moved = {site: _distance(after[row], before[row]) > 0 for row, site in enumerate(sites, start=1)}
+    moved = {site: distance(after[row], before[row]) > 0 for row, site in enumerate(sites, start=1)}
     identity = "overwriting changes the logits"
     if not all(moved.values()):
         # These weights may ignore the site (a zeroed output matrix). Fresh weights tell that from a dead hook.
@@ -287,7 +287,7 @@ def _moved_when_fresh(
         after = trace_module(fresh, anatomy, ids, [], edits, None, logits=True)[1]
     assert before is not None
     assert after is not None
-    return {site: _distance(after[row], before[row]) > 0 for row, site in enumerate(edits, start=1)}
+    return {site: distance(after[row], before[row]) > 0 for row, site in enumerate(edits, start=1)}
 
 
 def _other(tensor: torch.Tensor) -> torch.Tensor:

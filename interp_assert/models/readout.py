@@ -111,6 +111,20 @@ class Readout:
         return " -> ".join(step.describe() for step in self.steps) or "identity"
 
 
+@dataclass(frozen=True)
+class StatedReadout:
+    """The way from the last block's residual to the logits as a family states it: a function of the module and of
+    residuals (batch, pos, d_model).
+    """
+
+    function: Callable[[torch.nn.Module, torch.Tensor], torch.Tensor]
+    final_norm: Tap | None = None
+    head: Tap | None = None
+
+    def describe(self) -> str:
+        return "as its family states it"
+
+
 def replay(root: torch.nn.Module, readout: Readout, residual: torch.Tensor, rows: tuple[int, int]) -> torch.Tensor:
     """Logits of a residual of ``rows`` = (batch, pos) vectors, laid out as the last block hands it out (streams that
     are tensors of their own stacked on axis 2), by the recorded steps.

@@ -10,11 +10,12 @@ from typing import Any
 import torch
 
 from ..errors import SiteNotAvailable
-from . import calling, functions, hooks, kernels
+from . import calling, functions, hooks, kernels, shown
 from .anatomy import Anatomy
 from .edits import Edit, all_alone, checked, each_alone, touched
 from .functions import FunctionTap
 from .kernels import KernelTap
+from .shown import ShownTap
 from .sites import part_of, position_axis
 from .taps import AnyTap, Route, Tap, Watch, take
 
@@ -25,6 +26,7 @@ INSTALLERS: dict[type, Installer] = {
     Tap: hooks.installed,
     FunctionTap: functions.installed,
     KernelTap: kernels.installed,
+    ShownTap: shown.installed,
 }
 """How each kind of tap is put into a model for one pass, and taken out again whatever happens."""
 

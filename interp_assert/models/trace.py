@@ -104,6 +104,8 @@ def run_trace(
     edits: dict[str, list[Edit]] = {}
     for name, edit in (write or {}).items():
         for site in anatomy.resolve(name):
+            if (reason := anatomy.read_only(site)) is not None:
+                raise SiteNotAvailable(f"Site {site!r} can be read, not written: {reason}.")
             edits.setdefault(site, []).extend(along(as_edits(edit), position_axis(site)))
     prove_on_use(anatomy, model, {part_of(site) for site in (*wanted, *edits)} - {"logits"})
     if not wanted and not logits:

@@ -160,3 +160,29 @@ def build(make: Any, seed: int = 0) -> Any:
 
 def stack(kind: Any = HandMadeBlock, count: int = LAYERS, **options: Any) -> Stack:
     return Stack([kind(**options) for _ in range(count)])
+
+
+class Opaque(nn.Module):
+    """A model without modules to hook: weights in a list, everything by functions; it shows its streams itself."""
+
+    def __init__(self, future: bool = False) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.randn(VOCAB, D))
+        self.layers = nn.ParameterList(nn.Parameter(torch.randn(D, D) / D**0.5) for _ in range(LAYERS))
+        self.gain = nn.Parameter(torch.rand(D) + 0.5)
+        self.future = future
+
+    def get_hidden_states(self, ids: torch.Tensor) -> list[torch.Tensor]:
+        streams = [F.one_hot(ids, VOCAB).to(self.table) @ self.table]
+        for weight in self.layers:
+            so_far = streams[-1].cumsum(1)
+            if self.future and len(streams) == 2:
+                so_far = so_far.flip(1)
+            streams.append(streams[-1] + torch.tanh(so_far @ weight))
+        return streams
+
+    def read_out(self, residual: torch.Tensor) -> torch.Tensor:
+        return F.rms_norm(residual, (D,), self.gain) @ self.table.T
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        return self.read_out(self.get_hidden_states(ids)[-1])

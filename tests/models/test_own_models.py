@@ -20,7 +20,14 @@ from interp_assert import (
     register_family,
     wrap,
 )
-from interp_assert.errors import ModelBroken, ModelChanged, ModelRefused, UsageProblem
+from interp_assert.errors import (
+    ModelBroken,
+    ModelChanged,
+    ModelRefused,
+    SiteNotAvailable,
+    UnprovenAnatomy,
+    UsageProblem,
+)
 from interp_assert.models import SCHEMES, edits, twins
 
 from . import own_models as own
@@ -158,6 +165,87 @@ def test_twins_of_own_models(scheme: str) -> None:
         model.verify_unchanged()
 
 
+class TestShownStreams:
+    """A module with ``get_hidden_states``: its streams can be read, whatever it is made of."""
+
+    def test_they_are_sites_to_read(self) -> None:
+        module = build(own.Opaque)
+        model, tokens = wrap(module), ids()
+        assert model.anatomy.n_blocks == own.LAYERS
+        assert [proof.describe() for proof in model.anatomy.proofs if not proof.holds] == []
+        streams = module.get_hidden_states(tokens)
+        trace = model.trace(tokens, read=["blocks.*.resid_pre", "blocks.*.resid_post"], positions=[2, -1])
+        for block in range(own.LAYERS):
+            assert torch.equal(trace[f"blocks.{block}.resid_pre"], streams[block][:, [2, -1]])
+            assert torch.equal(trace[f"blocks.{block}.resid_post"], streams[block + 1][:, [2, -1]])
+        assert model.trace(tokens, read="blocks.0.resid_post", logits=False)["blocks.0.resid_post"].shape == (2, 12, D)
+        with pytest.raises(SiteNotAvailable, match=r"'blocks.1.resid_post' can be read, not written: the module shows"):
+            model.trace(tokens, write={"blocks.1.resid_post": edits.zero()})
+        assert "edits of residual streams: the module shows" in model.anatomy.report()
+        with pytest.raises(UnprovenAnatomy, match=r"register_family\(Opaque\): Family\(readout="):
+            model.unembed(streams[-1])
+        assert not module._forward_pre_hooks
+        twin = next(twins(model, n=1))
+        assert torch.equal(
+            twin.trace(tokens, read="blocks.2.resid_post")["blocks.2.resid_post"],
+            twin.module.get_hidden_states(tokens)[3],
+        )
+
+    def test_a_stated_readout_is_proven(self) -> None:
+        class Read(own.Opaque):
+            """With a family that says how logits are made."""
+
+        register_family(Read)(lambda module: Family(readout=lambda module, residual: module.read_out(residual)))
+        model = wrap(build(Read))
+        trace = model.trace(ids(), read="blocks.2.resid_post")
+        torch.testing.assert_close(model.unembed(trace["blocks.2.resid_post"]), trace.logits)
+        assert model.unembed(torch.zeros(5, 3, 1, D)).shape == (5, 3, 1, VOCAB)
+
+        class Misread(own.Opaque):
+            """With a family that forgets the norm."""
+
+        register_family(Misread)(lambda module: Family(readout=lambda module, residual: residual @ module.table.T))
+        model = wrap(build(Misread))
+        with pytest.raises(UnprovenAnatomy, match="unembedding the last residual gives the logits: relative error"):
+            model.unembed(trace["blocks.2.resid_post"])
+
+    def test_a_family_may_show_them_in_another_form(self) -> None:
+        class Stacked(own.Stack):
+            """Blocks that could be found; its family shows streams instead, as one tensor."""
+
+        def show(module: Any, ids: torch.Tensor) -> torch.Tensor:
+            streams = [module.tokens(ids) + module.places[: ids.shape[1]]]
+            for block in module.blocks:
+                streams.append(block(streams[-1]))
+            return torch.stack(streams)
+
+        register_family(Stacked)(lambda module: Family(hidden_states=show))
+        model = wrap(build(lambda: Stacked([own.HandMadeBlock() for _ in range(2)])))
+        assert model.anatomy.n_blocks == 2
+        assert model.anatomy.read_only("blocks.0.resid_post")
+        assert model.trace(ids(), read="blocks.*.resid_post")["blocks.1.resid_post"].shape == (2, 12, D)
+
+    def test_a_stream_that_sees_the_future_is_withdrawn(self) -> None:
+        model = wrap(build(lambda: own.Opaque(future=True)))
+        assert "no stream sees the future" in model.anatomy.missing["blocks.1.resid_post"]
+        assert model.has("blocks.0.resid_post")
+        assert "causality" in model.anatomy.missing
+
+    def test_what_is_shown_must_be_streams(self) -> None:
+        class Strange(own.Opaque):
+            def get_hidden_states(self, ids: torch.Tensor) -> Any:
+                return self.shown
+
+            def forward(self, ids: torch.Tensor) -> torch.Tensor:
+                return self.read_out(own.Opaque.get_hidden_states(self, ids)[-1])
+
+        module = build(Strange)
+        for shown in (3, [], [torch.zeros(2, 8, D)], [torch.zeros(2, 8, D), torch.zeros(2, 8, 7)]):
+            module.shown = shown
+            with pytest.raises(ModelRefused, match=r"residual streams that Strange shows are .*; due is a list"):
+                _ = wrap(module).anatomy
+
+
 class TestWhatCannotBeWrapped:
     def test_what_is_no_module(self) -> None:
         for thing, said in (
@@ -289,6 +377,15 @@ class TestRegistration:
         everything_holds(model)
         assert model.trace(ids(), positions=[3], logits=True).logits.shape == (2, 1, VOCAB)
         assert torch.isfinite(next(twins(model, n=1)).trace(ids()).logits).all()
+
+    def test_a_readout_of_its_own(self) -> None:
+        class Told(own.Stack):
+            """Its family says what is found anyway, for the sake of one that is not."""
+
+        register_family(Told)(lambda module: Family(readout=lambda module, x: module.unembed(module.norm(x))))
+        model = wrap(build(lambda: Told([own.HandMadeBlock() for _ in range(2)])))
+        everything_holds(model)
+        assert "readout       as its family states it" in model.anatomy.report()
 
     def test_where_the_logits_are_and_how_it_is_initialised(self) -> None:
         class Both(own.Returning):

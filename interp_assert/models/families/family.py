@@ -20,15 +20,16 @@ class Family:
         blocks: paths of the modules that are the blocks (``"layers.0"``), for a stack that is no ``ModuleList`` of
             composite modules. Their order is that of execution; a module that runs several times is several blocks.
         forward: ``forward(module, ids)`` is one pass over ids (batch, pos) whose result holds logits (batch, pos,
-            vocab), for a module whose own ``forward`` wants more than ids or gives back less than all logits.
+            vocab), for a module whose own ``forward`` wants more than ids or gives back less than all logits. It
+            calls ``module``, once.
         logits: key, attribute or index of the logits in what the pass returns, where several tensors could be them.
         readout: ``readout(module, residual)`` gives logits of residuals (batch, pos, d_model), for a way from the
             last block to the logits that cannot be followed.
         hidden_states: ``hidden_states(module, ids)`` gives the residual streams (batch, pos, d_model): before the
-            first block, then after each. They can be read, not written. Default: the module's own method
-            ``get_hidden_states(ids)``, if it has one and no blocks are found.
+            first block, then after each. They can be read, not written, and no blocks are looked for. A module's own
+            method ``get_hidden_states(ids)`` is asked where no blocks are found.
         vocab_size: the number of token ids: valid ids are 0 to vocab_size - 1.
-        max_positions: the longest sequence that the module takes; None where there is no limit.
+        max_positions: the longest sequence that the module takes.
         initialise: ``initialise(module)`` draws every parameter anew, as before training.
     """
 
