@@ -38,7 +38,8 @@ _PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".msgpack", ".h5"
 
 
 def read_config(directory: Path) -> dict[str, Any]:
-    """The directory's config.json as written.
+    """The directory's config.json; the floats that JSON cannot hold, which transformers writes as
+    ``{"__float__": "Infinity"}``, are floats again.
 
     Raises ModelNotFound if there is none, ModelBroken if it is no JSON object.
     """
@@ -54,7 +55,17 @@ def read_config(directory: Path) -> dict[str, Any]:
         raise ModelBroken(f"{path} cannot be read as JSON: {error}") from error
     if not isinstance(config, dict):
         raise ModelBroken(f"{path} holds {type(config).__name__} where a JSON object is due")
-    return config
+    return {key: _with_floats(value) for key, value in config.items()}
+
+
+def _with_floats(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_with_floats(part) for part in value]
+    if not isinstance(value, dict):
+        return value
+    if value.keys() == {"__float__"} and value["__float__"] in ("Infinity", "-Infinity", "NaN"):
+        return float(value["__float__"])
+    return {key: _with_floats(part) for key, part in value.items()}
 
 
 def weight_files(directory: Path) -> list[Path]:

@@ -174,10 +174,13 @@ def brought_in(root: torch.nn.Module, names: Sequence[str], why: str) -> Iterato
     for host in hooked:
         host._hf_hook.pre_forward(host)
     try:
-        for name in away:  # tied ones are one tensor again, as they are in a module that was never spread
+        for name in away:
+            # What was brought may be the very memory that the trained weight is kept in; and tied ones are one tensor
+            # again, as they are in a module that was never spread.
+            own = torch.nn.Parameter(tensor_named(root, name).detach().clone(), requires_grad=False)
             for one in tied_to(root, name):
                 path, _, last = one.rpartition(".")
-                setattr(root.get_submodule(path), last, tensor_named(root, name))
+                setattr(root.get_submodule(path), last, own)
         yield
         for name in away:
             _replace(root, name, tensor_named(root, name))

@@ -18,7 +18,7 @@ from interp_assert import InterpError, load, wrap
 from interp_assert.errors import ModelBroken, ModelChanged, ModelNotFound, ModelRefused, UsageProblem
 from interp_assert.models import opening, parse_id, preflight
 
-from .tiny_models import gpt2, llama, mamba, save
+from .tiny_models import gpt2, llama, mamba, mamba2, save
 
 
 @pytest.fixture
@@ -87,6 +87,15 @@ def test_load_imports_no_torch(directory: Path) -> None:
         [sys.executable, "-c", script, str(directory)], capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_infinity_in_a_config(tmp_path: Path) -> None:
+    """Mamba-2 has no upper limit of its time steps, and JSON has no infinity."""
+    module = mamba2()
+    model = load(str(save(module, tmp_path)))
+    assert "__float__" in (tmp_path / "config.json").read_text()
+    assert list(model.config.time_step_limit) == [0.0, float("inf")]
+    assert torch.equal(model.module(torch.arange(5)[None]).logits, module(torch.arange(5)[None]).logits)
 
 
 def test_everything_about_a_directory(directory: Path) -> None:

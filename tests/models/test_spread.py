@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -298,3 +300,116 @@ class TestLoading:
         with pytest.raises(ModelBroken, match=r"not finite: model\.layers\.2\.mlp\.up_proj\.weight"):
             _ = load(str(directory), device_map={"": "disk"}).module
         assert not list((tmp_path / "tmp").iterdir())
+
+
+class TestTheWaysOfAccelerate:
+    """``wrap`` of a module that the user has dispatched, one way or the other."""
+
+    @staticmethod
+    def ways(folder: Path) -> dict[str, Callable[[Any], Any]]:
+        import accelerate
+
+        def dispatched(module: Any, **options: Any) -> Any:
+            return accelerate.dispatch_model(module, spread.device_map(module), offload_dir=folder, **options)
+
+        return {
+            "cpu": lambda module: accelerate.cpu_offload(module, "cpu"),
+            "cpu and buffers": lambda module: accelerate.cpu_offload(module, "cpu", offload_buffers=True),
+            "disk": lambda module: accelerate.disk_offload(module, folder, "cpu"),
+            "buffers": lambda module: dispatched(module, offload_buffers=True),
+            "whole blocks": lambda module: dispatched(
+                module, preload_module_classes=["LlamaDecoderLayer", "Mamba2Block"]
+            ),
+            "one device": lambda module: accelerate.dispatch_model(module, {"": "cpu"}, force_hooks=True),
+        }
+
+    @pytest.mark.parametrize("way", ["cpu", "cpu and buffers", "disk", "buffers", "whole blocks", "one device"])
+    @pytest.mark.parametrize("architecture", ["llama", "mamba2"])
+    def test_each(self, architecture: str, way: str, tmp_path: Path) -> None:
+        options = {"tie_word_embeddings": True} if architecture == "llama" else {}
+        plain = wrap(tiny.build(architecture, **options), id="the same id")
+        module = self.ways(tmp_path)[way](tiny.build(architecture, **options))
+        large = wrap(module, id="the same id")
+        away, ids = spread.on_meta(module), tiny.token_ids()
+        assert bool(away) == (way != "one device")
+        assert large.n_parameters == plain.n_parameters
+        assert (large.anatomy.sites, large.anatomy.missing) == (plain.anatomy.sites, plain.anatomy.missing)
+        for site in ("blocks.1.resid_pre", "final_norm"):
+            ours, theirs = (model.trace(ids, read=[site], write={site: edits.scale(2.0)}) for model in (large, plain))
+            torch.testing.assert_close(ours[site], theirs[site], atol=1e-6, rtol=1e-6)
+            torch.testing.assert_close(ours.logits, theirs.logits, atol=1e-6, rtol=1e-6)
+        large.trace(ids, read=["blocks.1.resid_pre"], logits=False)
+        assert spread.on_meta(module) == away
+        ours, theirs = (next(twins(model)).trace(ids).logits for model in (large, plain))
+        torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-6)
+        assert large.n_parameters == plain.n_parameters
+        large.verify_unchanged()
+        assert large.identity.sha256 == plain.identity.sha256
+
+    def test_a_release_that_mixes_up_weights_is_refused(self, tmp_path: Path) -> None:
+        """Before 1.15 the address of weights on disk, which is 0 for all of them, stood for what ties them."""
+        module = spread.offloaded(tiny.build("llama", tie_word_embeddings=True), tmp_path)
+        module.lm_head._hf_hook.tied_params_map[0] = {}
+        with pytest.raises(ModelRefused, match=r"accelerate that mixes up weights .* accelerate>=1\.15"):
+            wrap(module)
+
+    def test_weights_that_are_nowhere_are_refused(self) -> None:
+        module = tiny.build("llama")
+        module.model.norm.to("meta")
+        with pytest.raises(ModelRefused, match=r"model\.norm\.weight .*is on the meta device"):
+            wrap(module)
+
+
+def test_sites_come_home_from_a_second_device() -> None:
+    pytest.importorskip("torch.utils.backend_registration", reason="needs torch's fake devices")
+    if not hasattr(torch.utils.backend_registration, "_setup_privateuseone_for_python_backend"):
+        pytest.skip("needs a torch whose devices can be faked")
+    done = subprocess.run(
+        [sys.executable, "-m", "models.two_devices", "llama"],
+        cwd=Path(__file__).parent.parent,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.stdout.strip() == "done", done.stderr
+
+
+class TestPrecision:
+    """bfloat16 and mixtures of formats: the identities hold at their rounding, in memory and on disk alike."""
+
+    @pytest.mark.parametrize("architecture", ["llama", "mamba", "mixtral"])
+    def test_bfloat16_from_shards(self, architecture: str, tmp_path: Path) -> None:
+        plain = tiny.build(architecture)
+        directory = spread.saved(plain, tmp_path / "model")
+        whole = load(str(directory), dtype="bfloat16")
+        large = load(str(directory), dtype="bfloat16", device_map=spread.device_map(plain))
+        assert {parameter.dtype for parameter in large.module.parameters()} == {torch.bfloat16}
+        exact, ids = wrap(plain), tiny.token_ids()
+        for model in (whole, large):
+            assert (model.anatomy.sites, model.anatomy.missing) == (exact.anatomy.sites, exact.anatomy.missing)
+            assert all(proof.holds for proof in model.anatomy.proofs)
+        ours, theirs = (model.trace(ids, read=exact.anatomy.sites) for model in (large, whole))
+        for site in exact.anatomy.sites:
+            torch.testing.assert_close(ours[site], theirs[site], atol=1e-2, rtol=1e-2, msg=site)
+        error = (large.trace(ids).logits.float() - exact.trace(ids).logits).norm() / exact.trace(ids).logits.norm()
+        assert 0 < error < 0.05
+        assert large.provenance()["dtype"] == "bfloat16"
+
+    @pytest.mark.parametrize("way", ["in memory", "on disk"])
+    def test_norms_in_float32(self, way: str, tmp_path: Path) -> None:
+        module = tiny.build("gpt2").bfloat16()
+        for part in module.modules():
+            if isinstance(part, torch.nn.LayerNorm):
+                part.float()
+        if way == "on disk":
+            import accelerate
+
+            accelerate.dispatch_model(module, spread.device_map(module), offload_dir=tmp_path)
+        model = wrap(module)
+        assert model.dtype == torch.bfloat16
+        assert all(proof.holds for proof in model.anatomy.proofs)
+        for site in model.anatomy.sites:
+            assert model.has(site), site
+        trace = model.trace(tiny.token_ids(), read=["blocks.-1.resid_post"])
+        torch.testing.assert_close(model.unembed(trace["blocks.-1.resid_post"]), trace.logits, atol=2e-2, rtol=2e-2)
+        model.verify_unchanged()
