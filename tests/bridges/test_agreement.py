@@ -81,7 +81,7 @@ def test_what_cannot_be_opened(model: Model, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_the_suite_runs_or_says_why_not(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:hypothesispytest")
-    result = pytester.runpytest_subprocess("--interp-suites=backends", "--interp-model=zoo:gpt2", "-rs")
+    result = pytester.runpytest_inprocess("--interp-suites=backends", "--interp-model=zoo:gpt2", "-rs")
     there = [name for name in BACKENDS if importlib.util.find_spec(name)]
     result.assert_outcomes(passed=2 * len(there), skipped=4 - 2 * len(there))
     for name in set(BACKENDS) - set(there):
