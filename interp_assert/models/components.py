@@ -223,16 +223,19 @@ def _add_neurons(flow: Flow, block: Call, component: Component, barrier: list[in
     if len(products) < 2:
         parts.missing["mlp.neurons"] = "a single matrix: there are no neurons between an up- and a down-projection"
         return
-    down = recording.calls[last[0].call] if last[0].call >= 0 else None
-    if down is None or down.index == block.index or not recording.inside(down.index, block.index):
-        parts.missing["mlp.neurons"] = "the down-projection is a function call, not a module"
-        return
-    floats = [value for value in down.inputs.values() if recording.dtypes[value].is_floating_point]
-    if len(floats) != 1 or prod(recording.shapes[floats[0]][:-1]) != prod(recording.rows):
+    neurons = [value for value in last[0].inputs if flow.depends(value, barrier[0])]
+    if len(neurons) != 1 or prod(recording.shapes[neurons[0]][:-1]) != prod(recording.rows):
         parts.missing["mlp.neurons"] = "the down-projection does not see every position once (experts)"
         return
-    tap = input_tap(recording, down, floats[0])
-    if tap is not None:
+    down = recording.calls[last[0].call]
+    taken = next((value for value in down.inputs.values() if flow.same(value, neurons[0])), None)
+    tap: AnyTap | None = None
+    if taken is not None and down.index != block.index and recording.inside(down.index, block.index):
+        tap = input_tap(recording, down, taken)
+    tap = tap or _inside(block, made_by_function(recording, flow.origin(neurons[0])))
+    if tap is None:
+        parts.missing["mlp.neurons"] = "what the down-projection multiplies is handed out by no module and no function"
+    else:
         parts.routes["mlp.neurons"] = Route.at(tap)
 
 

@@ -73,6 +73,30 @@ class HandMadeBlock(nn.Module):
         return middle + self.down(F.gelu(self.up(self.n2(x if self.parallel else middle))))
 
 
+class FunctionalMLP(nn.Module):
+    """Both matrices of the MLP in one module, multiplied by a function."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.w_in, self.w_out = nn.Parameter(torch.randn(D, 2 * D) / 8), nn.Parameter(torch.randn(2 * D, D) / 8)
+        self.b_out = nn.Parameter(torch.randn(D) / 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.relu(x @ self.w_in) @ self.w_out + self.b_out
+
+
+class FunctionalBlock(HandMadeBlock):
+    """A hand-made block whose MLP is one module of functions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mlp = FunctionalMLP()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        middle = x + self.attend(self.n1(x))
+        return middle + self.mlp(self.n2(middle))
+
+
 class TorchAttentionBlock(nn.Module):
     """``nn.MultiheadAttention`` and an MLP."""
 

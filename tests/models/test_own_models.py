@@ -75,6 +75,15 @@ def test_a_stack_of_blocks_needs_no_registration(name: str) -> None:
     assert model.architecture == model.class_name == type(model.module).__name__
 
 
+def test_neurons_are_what_the_last_matrix_multiplies_wherever_that_happens() -> None:
+    model = wrap(build(lambda: stack(own.FunctionalBlock)))
+    everything_holds(model)
+    trace = model.trace(ids(), read=["blocks.1.mlp.neurons", "blocks.1.mlp.out"])
+    mlp = model.module.blocks[1].mlp
+    assert trace["blocks.1.mlp.neurons"].shape == (2, 12, 2 * D)
+    torch.testing.assert_close(trace["blocks.1.mlp.neurons"] @ mlp.w_out + mlp.b_out, trace["blocks.1.mlp.out"])
+
+
 def test_what_is_wrapped_around_a_block_adds_nothing() -> None:
     class Wrapper(nn.Module):
         def __init__(self, block: nn.Module) -> None:
