@@ -163,8 +163,40 @@ def as_edits(edit: Any) -> list[Edit]:
     return made
 
 
-def checked(site: str, edited: Any, before: torch.Tensor) -> torch.Tensor:
-    """The edited tensor, if it can stand in the site's place; else BadEdit naming the site and what would be right."""
+def carried_out(site: str, edits: Sequence[Edit], value: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
+    """What the edits make of a site's ``value``, one after the other; they are given ``own``, which holds the same and
+    which they may write into.
+
+    Raises BadEdit, naming the site, for what cannot stand in its place, for values that are not finite where the site's
+    were (of logits: NaN; -inf rules a token out), and for an edit that needs a gradient in a pass that records none.
+    """
+    edited = own
+    for edit in edits:
+        try:
+            edited = _checked(site, edit(edited), value)
+        except RuntimeError as error:
+            if torch.is_grad_enabled() or "does not require grad" not in str(error):
+                raise
+            raise BadEdit(
+                f"The edit of {site!r} asks for a gradient, and this pass records none: use trace(..., grad=True), or "
+                "torch.enable_grad() around a computation of the edit's own."
+            ) from error
+    _refuse_not_finite(site, edited.detach(), value.detach())
+    return edited
+
+
+def _refuse_not_finite(site: str, edited: torch.Tensor, before: torch.Tensor) -> None:
+    bad = edited.isnan() if site == "logits" else ~edited.isfinite()
+    if bool(bad.any()) and bool(before.isfinite().all()):
+        nans = int(edited.isnan().sum())
+        what = f"{nans} NaN" if nans else "infinite values"
+        raise BadEdit(
+            f"The edit of {site!r} returned {what} among {edited.numel()} values ({edited.dtype}), all of which were "
+            "finite before: a division by zero, or a number too large for this format."
+        )
+
+
+def _checked(site: str, edited: Any, before: torch.Tensor) -> torch.Tensor:
     layout = SHAPES.get(part_of(site), "")
     if not isinstance(edited, torch.Tensor):
         raise BadEdit(
@@ -176,6 +208,8 @@ def checked(site: str, edited: Any, before: torch.Tensor) -> torch.Tensor:
             f"The edit of {site!r} returned shape {tuple(edited.shape)}; "
             f"the site is {layout}, here {tuple(before.shape)}."
         )
+    if edited.layout != before.layout:
+        raise BadEdit(f"The edit of {site!r} returned a {edited.layout} tensor; the site is dense: use .to_dense().")
     if edited.dtype != before.dtype or edited.device != before.device:
         raise BadEdit(
             f"The edit of {site!r} returned {edited.dtype} on {edited.device}; "

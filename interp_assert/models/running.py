@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ import torch
 from ..errors import SiteNotAvailable
 from . import calling, functions, hooks, kernels, shown
 from .anatomy import Anatomy
-from .edits import Edit, all_alone, checked, each_alone, touched
+from .edits import Edit, all_alone, carried_out, each_alone, touched
 from .functions import FunctionTap
 from .kernels import KernelTap
 from .shown import ShownTap
@@ -85,6 +85,7 @@ class _Run:
         self.watches: dict[type, list[Watch]] = {}
         self.applied: set[str] = set()
         self.sliced = False
+        self.aside = False
         # Within one tensor: the module's raw output first, then the addend made of it, then the sum that contains it.
         inside = [site for site in write if site != "logits"]
         for site in sorted(inside, key=lambda site: (bool(anatomy.routes[site].bases), not site.endswith("out_raw"))):
@@ -152,14 +153,17 @@ class _Run:
 
     def _plan_write(self, site: str, route: Route, edits: Sequence[Edit]) -> None:
         bases: dict[int, torch.Tensor] = {}
+        stepwise = part_of(site) == "state"  # shown as often as there are steps, in a tensor of its own
 
         def apply(tensor: torch.Tensor) -> torch.Tensor:
             self.applied.add(site)
-            where, tensor = tensor.device, tensor.to(self.ids.device)
-            for edit in edits:
-                tensor = checked(site, edit(tensor), tensor)
+            value = tensor.to(self.ids.device)
+            # The edit's own copy: what it writes into must not be what the sum of which it is part is compared with.
+            own = value if stepwise else value.clone()
+            with self._aside():
+                edited = carried_out(site, edits, value, own)
             # A copy: the model may write into it, and it may be the user's own or an expanded view.
-            return tensor.to(where).clone()
+            return edited.to(tensor.device).clone()
 
         def remember(number: int, tensor: torch.Tensor) -> None:
             bases[number] = tensor.clone()
@@ -184,7 +188,19 @@ class _Run:
         positions: frozenset[int] | None = None,
         alone: bool = False,
     ) -> None:
-        self.watches.setdefault(type(tap), []).append(Watch(tap, action, writes, positions, alone))
+        def unless_aside(tensor: torch.Tensor) -> torch.Tensor | None:
+            return None if self.aside else action(tensor)
+
+        self.watches.setdefault(type(tap), []).append(Watch(tap, unless_aside, writes, positions, alone))
+
+    @contextmanager
+    def _aside(self) -> Iterator[None]:
+        """While an edit computes, which may run the model or parts of it (``model.unembed``), nothing is tapped."""
+        self.aside = True
+        try:
+            yield
+        finally:
+            self.aside = False
 
     def go(self) -> torch.Tensor | None:
         """Run the pass; the logits at the chosen positions, or None where they were not wanted."""
@@ -206,8 +222,8 @@ class _Run:
 
     def _logits_of(self, out: Any) -> torch.Tensor:
         logits = take(out, self.anatomy.logits_at)
-        for edit in self.write.get("logits", ()):
-            logits = checked("logits", edit(logits), logits)
+        if edits := self.write.get("logits"):
+            logits = carried_out("logits", edits, logits, logits.clone())
         return (
             logits
             if self.sliced or self.positions is None
@@ -228,5 +244,5 @@ class _Run:
         self._add(head, cut, writes=True)
 
     def _stop_if_done(self) -> None:
-        if not self.logits and not self.waiting:
+        if not self.logits and not self.waiting and not self.aside:
             raise _Enough

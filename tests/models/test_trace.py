@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -160,6 +161,15 @@ class TestWriting:
 
 
 class TestBadInput:
+    @pytest.fixture(autouse=True)
+    def _model_is_unharmed(self, model: Model) -> Iterator[None]:
+        """Whatever was asked for, the hooks are gone, the weights and what the model computes are as they were."""
+        before = model.trace(tiny.token_ids()).logits
+        yield
+        assert hooks(model) == 0
+        assert torch.equal(model.trace(tiny.token_ids()).logits, before)
+        model.verify_unchanged()
+
     @pytest.mark.parametrize("site", ["blocks.1.resid_pots", "blocks.9.resid_post", "attn.out", "blocks.1.ssm.out", 3])
     def test_unknown_sites_list_those_that_exist(self, model: Model, site: Any) -> None:
         with pytest.raises(SiteNotAvailable) as error:
@@ -203,14 +213,117 @@ class TestBadInput:
             ),
             (torch.zeros(7), r"returned shape \(7,\)"),
             (lambda x: None, "returned NoneType"),
-            (lambda x: x.double(), "returned torch.float64"),
+            (lambda x: x.numpy(), "returned ndarray"),
+            (lambda x: x.double(), r"returned torch.float64 on cpu; the site is torch.float32 on cpu: convert with"),
+            (lambda x: x.bfloat16(), "returned torch.bfloat16"),
+            (lambda x: x > 0, "returned torch.bool"),
+            (lambda x: x.to("meta"), "returned torch.float32 on meta"),
+            (lambda x: x.to_sparse(), "returned a torch.sparse_coo tensor; the site is dense"),
+            (lambda x: x / 0, "infinite values|NaN among 768 values"),
+            (
+                lambda x: x.masked_fill(x > 1, float("nan")),
+                r"returned \d+ NaN among 768 values \(torch.float32\)",
+            ),
+            (lambda x: x * 1e30 * 1e30, "infinite values among 768 values"),
+            ([edits.scale(2.0), lambda x: x[0]], r"returned shape \(12, 32\)"),
+            (float("nan"), "768 NaN"),
+            (lambda x: x.sum().backward(), "asks for a gradient, and this pass records none: use trace.*grad=True"),
+            (lambda x: torch.autograd.grad(x.sum(), x)[0], "asks for a gradient"),
             ("loud", "'loud' is str"),
         ],
     )
-    def test_edits(self, model: Model, edit: Any, message: str) -> None:
-        with pytest.raises(BadEdit, match=message):
-            model.trace(tiny.token_ids(), write={MID: edit})
-        assert hooks(model) == 0
+    @pytest.mark.parametrize("site", [MID, "blocks.1.resid_mid"])
+    def test_edits(self, model: Model, site: str, edit: Any, message: str) -> None:
+        with pytest.raises(BadEdit, match=message) as error:
+            model.trace(tiny.token_ids(), write={site: edit})
+        assert edit == "loud" or repr(site) in str(error.value)
+
+    @pytest.mark.parametrize("site", ["embed", "blocks.1.attn.pattern", "blocks.1.attn.q", "final_norm", "logits"])
+    def test_edits_of_every_kind_of_tap(self, model: Model, site: str) -> None:
+        for edit, message in ((lambda x: x[..., :-1], "returned shape"), (lambda x: x * float("nan"), "NaN")):
+            with pytest.raises(BadEdit, match=message):
+                model.trace(tiny.token_ids(), write={site: edit})
+
+    def test_logits_may_be_ruled_out(self, model: Model) -> None:
+        trace = model.trace(
+            tiny.token_ids(), write={"logits": lambda x: x.index_fill(-1, torch.tensor([5]), -torch.inf)}
+        )
+        assert not trace.logits.softmax(-1)[..., 5].any()
+
+    def test_a_gradient_of_the_edits_own(self, model: Model) -> None:
+        """A step up a gradient that the edit computes itself is an edit like any other."""
+
+        def step(site: torch.Tensor) -> torch.Tensor:
+            with torch.enable_grad():
+                leaf = site.clone().requires_grad_()
+                leaf.pow(2).sum().backward()
+            return site + 0.1 * leaf.grad  # type: ignore[operator]
+
+        plain = model.trace(tiny.token_ids(), read=[MID])[MID]
+        edited = model.trace(tiny.token_ids(), read=[MID], write={MID: step})
+        torch.testing.assert_close(edited[MID], 1.2 * plain)
+        assert not edited.logits.requires_grad
+
+    def test_a_value_that_wants_a_gradient(self, model: Model) -> None:
+        """Outside of grad=True nothing is recorded, whatever an edit brings along; within, it is."""
+        vector = torch.nn.Parameter(torch.ones(tiny.D))
+        for write in ({MID: vector}, {MID: edits.add(vector)}, {MID: lambda x: x + vector}):
+            trace = model.trace(tiny.token_ids(), read=[MID], write=write)
+            assert not trace.logits.requires_grad
+            assert not trace[MID].requires_grad
+            (gradient,) = torch.autograd.grad(
+                model.trace(tiny.token_ids(), write=write, grad=True).logits.sum(), vector
+            )
+            assert gradient.any()
+
+    def test_a_backward_pass_within_a_recorded_one(self, model: Model) -> None:
+        """It frees what the pass needs, and torch says so."""
+
+        def backward(site: torch.Tensor) -> torch.Tensor:
+            site.pow(2).sum().backward()
+            return site
+
+        vector = torch.nn.Parameter(torch.ones(tiny.D))
+        write = {"blocks.0.resid_post": edits.add(vector), MID: backward}
+        trace = model.trace(tiny.token_ids(), write=write, grad=True)
+        with pytest.raises(RuntimeError, match="second time"):
+            trace.logits.sum().backward()
+        model.module.zero_grad()
+
+    @pytest.mark.parametrize("site", ["embed", MID, "blocks.1.resid_mid", "blocks.1.attn.out", "blocks.1.attn.pattern"])
+    def test_an_edit_that_writes_into_what_it_is_given(self, model: Model, site: str) -> None:
+        def in_place(value: torch.Tensor) -> torch.Tensor:
+            value[:, 3:] *= 0.5
+            return value
+
+        def out_of_place(value: torch.Tensor) -> torch.Tensor:
+            return torch.cat([value[:, :3], 0.5 * value[:, 3:]], 1)
+
+        before = "blocks.0.resid_post"
+        ours, theirs = (
+            model.trace(tiny.token_ids(), read=[before, site], write={site: edit}) for edit in (in_place, out_of_place)
+        )
+        assert torch.equal(ours[site], theirs[site])
+        assert torch.equal(ours[before], theirs[before])
+        assert torch.equal(ours.logits, theirs.logits)
+        assert not torch.equal(ours.logits, model.trace(tiny.token_ids(), read=[site]).logits)
+
+    def test_an_edit_that_runs_the_model(self, model: Model) -> None:
+        """What the model does for an edit is not what is read, nor a reason to stop."""
+        ids = tiny.token_ids()
+        seen = []
+
+        def look(site: torch.Tensor) -> torch.Tensor:
+            seen.append((model.unembed(site), model.trace(ids, read=["blocks.0.resid_post"])["blocks.0.resid_post"]))
+            return 2 * site
+
+        doubled = model.trace(ids, read=["final_norm"], write={MID: edits.scale(2.0)})["final_norm"]
+        for wanted in (True, False):
+            trace = model.trace(ids, read=["final_norm"], write={MID: look}, logits=wanted)
+            assert torch.equal(trace["final_norm"], doubled)
+        plain = model.trace(ids, read=[MID, "blocks.0.resid_post"])
+        assert torch.equal(seen[-1][0], model.unembed(plain[MID]))
+        assert torch.equal(seen[-1][1], plain["blocks.0.resid_post"])
 
     def test_an_error_in_an_edit_leaves_no_hook_and_no_change(self, model: Model) -> None:
         before = model.trace(tiny.token_ids()).logits
