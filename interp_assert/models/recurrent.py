@@ -150,11 +150,10 @@ class Stepper:
             return [part[:, :, number].unsqueeze(1) for part in cache[2:]], 1
         if hasattr(cache, "rnn_state"):  # xlstm: memory, normaliser, maximum
             return [part.flatten(2) for part in cache.rnn_state[number]], -1
-        for part in block.modules():
-            index = getattr(part, "layer_idx", None)
-            kept = None if index is None else _kept(cache, index)
-            if kept is not None:  # zamba keeps the heads of a scan apart
-                return [kept.flatten(1, 2) if getattr(getattr(part, "A_log", None), "ndim", 0) == 3 else kept], 1
+        for index in {getattr(part, "layer_idx", None) for part in block.modules()}:
+            if isinstance(index, int) and (kept := _kept(cache, index)) is not None:
+                apart = any(getattr(getattr(part, "A_log", None), "ndim", 0) == 3 for part in block.modules())
+                return [kept.flatten(1, 2) if apart else kept], 1  # zamba keeps the heads of a scan apart
         inside = [getattr(part, "recurrent_states", None) for part in block.modules()]
         return [kept for kept in inside if isinstance(kept, torch.Tensor)], 1
 
