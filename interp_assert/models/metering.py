@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+    import torch
 
     from ..stats import Cost
 
@@ -32,23 +34,23 @@ class Meter:
 class MeteredSpan:
     """The cost of a ``with`` block: its attributes are live within the block and fixed once it ends.
 
-    ``peak_memory`` in bytes: on a GPU the most that torch had allocated during the span; on the CPU by how much the
-    process's greatest resident size has grown, so 0 where an earlier step already needed more.
+    ``peak_memory`` in bytes: on GPUs the most that torch had allocated during the span, summed over those in use; on
+    the CPU by how much the process's greatest resident size has grown, so 0 where an earlier step already needed more.
     """
 
-    def __init__(self, meter: Meter, on_cuda: Callable[[], bool]) -> None:
+    def __init__(self, meter: Meter, gpus: Callable[[], Sequence[torch.device]]) -> None:
         self._meter = meter
-        self._on_cuda = on_cuda
+        self._find_gpus = gpus
         self._final: Cost | None = None
 
     def __enter__(self) -> MeteredSpan:
         self._passes, self._tokens = self._meter.forward_passes, self._meter.tokens
-        self._cuda = self._on_cuda()
-        if self._cuda:
+        self._gpus = self._find_gpus()
+        for gpu in self._gpus:
             import torch
 
-            torch.cuda.reset_peak_memory_stats()
-        self._resident = 0 if self._cuda else _greatest_resident_size()
+            torch.cuda.reset_peak_memory_stats(gpu)
+        self._resident = 0 if self._gpus else _greatest_resident_size()
         self._started = time.perf_counter()
         self._final = None
         return self
@@ -86,13 +88,12 @@ class MeteredSpan:
     def _now(self) -> Cost:
         from ..stats import Cost
 
-        if self._cuda:
+        peak = 0 if self._gpus else max(0, _greatest_resident_size() - self._resident)
+        for gpu in self._gpus:
             import torch
 
-            torch.cuda.synchronize()
-            peak = torch.cuda.max_memory_allocated()
-        else:
-            peak = max(0, _greatest_resident_size() - self._resident)
+            torch.cuda.synchronize(gpu)
+            peak += torch.cuda.max_memory_allocated(gpu)
         return Cost(
             forward_passes=self._meter.forward_passes - self._passes,
             tokens=self._meter.tokens - self._tokens,

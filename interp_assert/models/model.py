@@ -260,7 +260,9 @@ class Model:
     @contextmanager
     def metered(self) -> Iterator[MeteredSpan]:
         """Measure what a block costs: ``with model.metered() as span: ...``, then ``span.cost``."""
-        with MeteredSpan(self.meter, lambda: self._module is not None and self.device.type == "cuda") as span:
+        from .placement import gpus
+
+        with MeteredSpan(self.meter, lambda: () if self._module is None else gpus(self._module)) as span:
             yield span
 
     def verify_unchanged(self) -> None:

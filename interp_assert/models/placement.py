@@ -17,6 +17,7 @@ from ..errors import ModelRefused
 __all__ = [
     "State",
     "brought",
+    "gpus",
     "home",
     "is_spread",
     "keepers",
@@ -57,6 +58,15 @@ def home(root: torch.nn.Module) -> torch.device:
             hooks = (getattr(hook, "execution_device", None) for hook in hooks_of(part))
             return torch.device(next((device for device in hooks if device is not None), tensor.device))
     return torch.device("cpu")
+
+
+def gpus(root: torch.nn.Module) -> list[torch.device]:
+    """The CUDA devices that hold weights of the module or compute with them."""
+    found = {tensor.device for tensor in root.parameters()}
+    for part in root.modules():
+        devices = (getattr(hook, "execution_device", None) for hook in hooks_of(part))
+        found |= {torch.device(device) for device in devices if device is not None}
+    return sorted((device for device in found if device.type == "cuda"), key=str)
 
 
 def parameters(root: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Parameter]]:
@@ -103,7 +113,11 @@ def value_of(root: torch.nn.Module, name: str) -> torch.Tensor:
             return hook.weights_map[within].to(held.dtype)
         except KeyError:
             continue
-    raise ModelRefused(
+    raise ModelRefused(_nowhere(name))
+
+
+def _nowhere(name: str) -> str:
+    return (
         f"{name} is on the meta device and no values are kept for it: load the weights. If it is tied to another one, "
         "both must be in one place of the device_map, and if that is the disk, older releases of transformers lose it: "
         "upgrade transformers"
@@ -111,13 +125,17 @@ def value_of(root: torch.nn.Module, name: str) -> torch.Tensor:
 
 
 def refuse_mixed_up(root: torch.nn.Module, where: str) -> None:
-    """Raise ModelRefused where accelerate would take one weight for another.
+    """Raise ModelRefused where accelerate would take one weight for another, or would not find it.
 
     It finds tied weights again by their address. Before 1.15 it noted address 0 for those that are on disk, which is
     that of every weight there, and then reused whatever stood at an address before: the wrong values, in silence.
     """
-    for part in root.modules():
+    for path, part in root.named_modules():
         for hook in offloading(part):
+            for name in brought(part, hook):
+                kept, key = _whole_map(hook, name)
+                if key not in getattr(kept, "all_keys", kept):
+                    raise ModelRefused(f"{where}: {_nowhere(f'{path}.{name}')}")
             if 0 in (getattr(hook, "tied_params_map", None) or ()):
                 raise ModelRefused(
                     f"{where}: tied weights were offloaded to disk by a release of accelerate that mixes up weights "
@@ -153,13 +171,19 @@ def places(root: torch.nn.Module) -> dict[str, int]:
 
 def _kept_at(root: torch.nn.Module, name: str) -> str:
     for hook, within in keepers(root, name):
-        kept, key = hook.weights_map, within
-        while hasattr(kept, "dataset"):  # accelerate's view of a larger map, or ours of accelerate's
-            kept, key = kept.dataset, f"{getattr(kept, 'prefix', '')}{key}"
+        kept, key = _whole_map(hook, within)
         in_memory = getattr(kept, "state_dict", kept)
         if key in in_memory:
             return str(in_memory[key].device)
     return "disk"
+
+
+def _whole_map(hook: Any, within: str) -> tuple[Any, str]:
+    """The map that a hook brings weights from, without the views of it, and the key of one in it."""
+    kept, key = hook.weights_map, within
+    while hasattr(kept, "dataset"):  # accelerate's view of a larger map, or ours of accelerate's
+        kept, key = kept.dataset, f"{getattr(kept, 'prefix', '')}{key}"
+    return kept, key
 
 
 def put_away(root: torch.nn.Module) -> None:

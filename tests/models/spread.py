@@ -54,4 +54,4 @@ def offloaded(model: PreTrainedModel, directory: Path, *, resident: tuple[str, .
 
 def on_meta(module: torch.nn.Module) -> set[str]:
     """The names of the parameters that are elsewhere at this moment."""
-    return {name for name, parameter in module.named_parameters() if parameter.is_meta}
+    return {name for name, parameter in module.named_parameters(remove_duplicate=False) if parameter.is_meta}

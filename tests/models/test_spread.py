@@ -14,7 +14,20 @@ import pytest
 import torch
 
 from interp_assert.errors import InterpError, ModelBroken, ModelRefused, UsageProblem
-from interp_assert.models import Model, edits, lending, load, opening, spreading, twins, wrap
+from interp_assert.models import (
+    BatchHalved,
+    Model,
+    edits,
+    for_batches,
+    lending,
+    load,
+    opening,
+    placement,
+    spreading,
+    twins,
+    wrap,
+)
+from interp_assert.models.recurrent import step_through
 
 from . import spread, tiny
 
@@ -260,6 +273,14 @@ class TestLoading:
         with pytest.raises(UsageProblem, match=message):
             _ = load(str(directory), **options).module
 
+    def test_tied_weights_in_two_places(self, tmp_path: Path) -> None:
+        """transformers takes such a map, and fails in the first pass."""
+        plain = tiny.build("llama", tie_word_embeddings=True)
+        directory = spread.saved(plain, tmp_path / "tied")
+        places = spread.device_map(plain, resident=("embed_tokens",))
+        with pytest.raises(ModelRefused, match=r"lm_head\.weight .* tied .* in one place of the device_map"):
+            _ = load(str(directory), device_map=places).module
+
     @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
     @pytest.mark.parametrize("place", [0, "cuda:0"])
     def test_a_map_to_a_device_that_is_not_there(self, directory: Path, place: Any) -> None:
@@ -300,6 +321,64 @@ class TestLoading:
         with pytest.raises(ModelBroken, match=r"not finite: model\.layers\.2\.mlp\.up_proj\.weight"):
             _ = load(str(directory), device_map={"": "disk"}).module
         assert not list((tmp_path / "tmp").iterdir())
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    return wrap(spread.offloaded(tiny.build("mamba"), tmp_path_factory.mktemp("large")))
+
+
+class TestBatchesAndSteps:
+    def test_memory_that_runs_out_within_a_pass(self, large: Model) -> None:
+        """The batch is halved; nothing of the pass that broke off stays."""
+        away = spread.on_meta(large.module)
+
+        def run(ids: torch.Tensor) -> torch.Tensor:
+            def scarce(site: torch.Tensor) -> torch.Tensor:
+                if len(site) > 2:
+                    raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+                return site
+
+            return large.trace(ids, write={"blocks.1.ssm.out": scarce}).logits
+
+        rows = tiny.token_ids(batch=8, length=6).tolist()
+        with pytest.warns(BatchHalved):
+            logits = torch.stack(for_batches(large, rows, run))
+        assert spread.on_meta(large.module) == away
+        torch.testing.assert_close(logits, large.trace(rows).logits, atol=1e-5, rtol=1e-5)
+
+    def test_stepping_gives_what_the_pass_gives(self, large: Model) -> None:
+        away, ids = spread.on_meta(large.module), tiny.token_ids(length=6)
+        stepped = step_through(large, ids)
+        whole = large.trace(ids, read=["blocks.*.state"])
+        torch.testing.assert_close(stepped.logits, whole.logits, atol=1e-5, rtol=1e-4)
+        for site in whole:
+            torch.testing.assert_close(stepped.states[site], whole[site], atol=1e-5, rtol=1e-4)
+        assert spread.on_meta(large.module) == away
+
+    def test_gradients(self, large: Model) -> None:
+        ids = tiny.token_ids(length=6)
+        (ours,) = gradients_of(large, ids)
+        (theirs,) = gradients_of(wrap(tiny.build("mamba")), ids)
+        torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-5)
+
+    def test_memory_is_metered_on_every_gpu(self, large: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+        devices = [torch.device("cuda:0"), torch.device("cuda:1")]
+        monkeypatch.setattr(placement, "gpus", lambda module: devices)
+        asked: list[tuple[str, torch.device]] = []
+        for name in ("reset_peak_memory_stats", "synchronize", "max_memory_allocated"):
+            monkeypatch.setattr(
+                torch.cuda, name, lambda gpu, name=name: (asked.append((name, gpu)), 100 + gpu.index)[1]
+            )
+        with large.metered() as span:
+            pass
+        assert span.peak_memory == 201
+        assert [gpu for name, gpu in asked if name == "reset_peak_memory_stats"] == devices
+
+
+def gradients_of(model: Model, ids: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    trace = model.trace(ids, read=["blocks.0.resid_post"], grad=True)
+    return torch.autograd.grad(trace.logits[:, -1, 7].sum(), trace["blocks.0.resid_post"])
 
 
 class TestTheWaysOfAccelerate:
@@ -377,7 +456,7 @@ def test_sites_come_home_from_a_second_device() -> None:
 class TestPrecision:
     """bfloat16 and mixtures of formats: the identities hold at their rounding, in memory and on disk alike."""
 
-    @pytest.mark.parametrize("architecture", ["llama", "mamba", "mixtral"])
+    @pytest.mark.parametrize("architecture", ["llama", "mamba"])
     def test_bfloat16_from_shards(self, architecture: str, tmp_path: Path) -> None:
         plain = tiny.build(architecture)
         directory = spread.saved(plain, tmp_path / "model")

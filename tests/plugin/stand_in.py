@@ -27,8 +27,9 @@ class ToyModel:
     n_parameters = 3412992
     batch_tokens = 8192
 
-    def __init__(self, id: str) -> None:
+    def __init__(self, id: str, device: str | None) -> None:
         self.id = id
+        self.on_disk = self.n_parameters // 4 * 3 if device == "auto" else 0
         with (HERE / "loads.txt").open("a") as log:
             log.write(f"{os.environ.get('PYTEST_XDIST_WORKER', 'main')} {id}\n")
 
@@ -42,6 +43,7 @@ class ToyModel:
             "n_parameters": self.n_parameters,
             "dtype": "float32",
             "device": "cpu",
+            "weights_at": {"cpu": self.n_parameters - self.on_disk, **({"disk": self.on_disk} if self.on_disk else {})},
             "torch_threads": 1,
         }
 
@@ -52,8 +54,8 @@ class ToyModel:
             raise ModelChanged(f"{self.id}: model.safetensors changed since the model was opened")
 
 
-def toy_load(id: str, **_: Any) -> ToyModel:
-    return ToyModel(importlib.import_module("interp_assert.models").parse_id(id).id)
+def toy_load(id: str, *, device: str | None, **_: Any) -> ToyModel:
+    return ToyModel(importlib.import_module("interp_assert.models").parse_id(id).id, device)
 
 
 def toy_preflight(id: str, **_: Any) -> None:

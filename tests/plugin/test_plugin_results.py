@@ -51,6 +51,15 @@ class TestWhatStandsInIt:
         assert (first["forward_passes"], first["tokens"], first["seconds"]) == (7, 280, 0.25)
         assert [control["verdict"] for control in first["controls"]] == ["PASS"]
 
+    def test_where_the_weights_are(self, toy: pytest.Pytester) -> None:
+        said = "interp: zoo:alpha is spread: 25% on cpu, 75% on disk of its parameters"
+        plain = toy.runpytest(*RUN)
+        plain.stdout.no_fnmatch_line("*is spread*")
+        result = toy.runpytest(*RUN, "--interp-device=auto")
+        result.stdout.fnmatch_lines([said])
+        places = [model["weights_at"] for model in read_results(toy.path / "out" / "results.json").models]
+        assert places == [{"cpu": 853248, "disk": 2559744}] * 2
+
 
 class TestWhenItIsNotWritten:
     @pytest.mark.parametrize(
