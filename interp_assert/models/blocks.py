@@ -200,6 +200,7 @@ def _connect(recording: Recording, calls: Sequence[Call]) -> list[Stage]:
             and len(linked) == len(calls) - 1
             and all(link in links and (exit_at, entry_at) in links for links in linked)
             and recording.shapes[outs[0][link[0]]] == shape
+            and not _handed_through(link, ins, outs)
         ]
     else:
         exit_at = next(iter(outs[-1]))
@@ -212,6 +213,14 @@ def _connect(recording: Recording, calls: Sequence[Call]) -> list[Stage]:
         exit_ = Port(call, "output", leaving, tuple(at for at, _ in beside))
         stages.append(Stage(call, entry, exit_, into[entering], out[leaving], call.first_op, call.end_op))
     return stages
+
+
+def _handed_through(link: Link, ins: Sequence[dict[Location, int]], outs: Sequence[dict[Location, int]]) -> bool:
+    """Whether it is no stream that every block adds to: missing at the first, or returned as it came (the values of
+    the first layer, of which later ones take a share).
+    """
+    leaving, entering = link
+    return any(entering not in into or into[entering] == out[leaving] for into, out in zip(ins, outs, strict=True))
 
 
 def _matching_entry(recording: Recording, inputs: dict[Location, int], leaving: int) -> Location:

@@ -106,6 +106,29 @@ def test_what_is_wrapped_around_a_block_adds_nothing() -> None:
         assert [site for site in sites if not torch.equal(again[site], values[site])] == []
 
 
+@pytest.mark.parametrize("start", ["none", "zeros"])
+def test_what_blocks_hand_through_beside_the_stream_is_no_stream(start: str) -> None:
+    class Sharing(own.HandMadeBlock):
+        """All blocks take a share of what the first one made."""
+
+        def forward(self, x: torch.Tensor, first: torch.Tensor | None) -> Any:
+            out = super().forward(x)
+            first = self.attend(self.n1(x)) if first is None or not first.any() else first
+            return out + 0.1 * first, first
+
+    class Model(own.Stack):
+        def forward(self, ids: torch.Tensor) -> torch.Tensor:
+            x = self.tokens(ids) + self.places[: ids.shape[1]]
+            first = torch.zeros_like(x) if start == "zeros" else None
+            for block in self.blocks:
+                x, first = block(x, first)
+            return self.unembed(self.norm(x))
+
+    model = wrap(build(lambda: Model([Sharing() for _ in range(3)])))
+    everything_holds(model)
+    assert model.trace(ids(), "blocks.*.resid_post")["blocks.1.resid_post"].shape == (2, 12, D)
+
+
 @pytest.mark.parametrize("name", RECURRENT)
 def test_a_recurrent_model_needs_none_either(name: str) -> None:
     model = wrap(build(RECURRENT[name]))
