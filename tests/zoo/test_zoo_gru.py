@@ -8,6 +8,7 @@ import ast
 import inspect
 from dataclasses import replace
 from importlib.metadata import entry_points
+from pathlib import Path
 
 import pytest
 import torch
@@ -53,10 +54,16 @@ def test_it_needs_nothing_but_the_documented_registration():
     assert rooms == {"__future__", "dataclasses", "typing", "torch", "interp_assert"}
 
 
-def test_load_finds_both_architectures_without_an_import_of_the_zoo():
+@pytest.mark.parametrize("name", ["gru", "rwkv7"])
+def test_load_finds_it_without_an_import_of_the_zoo(name):
+    module = f"interp_fixtures.zoo.architectures.{name}"
+    stated = f'[project.entry-points."{GROUP}"]'
+    text = (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
+    assert f'zoo_{name} = "{module}"' in text.partition(stated)[2].partition("[")[0]
     promised = {entry.name: entry.value for entry in entry_points(group=GROUP)}
-    assert promised["zoo_gru"] == "interp_fixtures.zoo.architectures.gru"
-    assert promised["zoo_rwkv7"] == "interp_fixtures.zoo.architectures.rwkv7"
+    if not promised:
+        pytest.skip("interp-assert was installed before it had these entry points: install it again")
+    assert promised[f"zoo_{name}"] == module
 
 
 def test_its_anatomy_is_proven_with_the_states():
