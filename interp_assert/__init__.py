@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .assertions import InterpAssertionError as InterpAssertionError
     from .assertions import NotApplicable as NotApplicable
+    from .assertions import assert_conforms as assert_conforms
     from .assertions import assert_induction as assert_induction
     from .assertions import assert_lens_crossover as assert_lens_crossover
     from .errors import InterpError as InterpError
@@ -39,6 +40,7 @@ _ROOMS = {
     "NotApplicable": "assertions",
     "Outcome": "stats",
     "Verdict": "stats",
+    "assert_conforms": "assertions",
     "assert_induction": "assertions",
     "assert_lens_crossover": "assertions",
     "load": "models",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .conformance import assert_conforms
 from .errors import InterpAssertionError, NotApplicable
 from .induction import assert_induction
 from .lens_crossover import assert_lens_crossover
@@ -11,6 +12,7 @@ from .recording import recording
 __all__ = [
     "InterpAssertionError",
     "NotApplicable",
+    "assert_conforms",
     "assert_induction",
     "assert_lens_crossover",
     "recording",

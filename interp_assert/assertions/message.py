@@ -17,17 +17,18 @@ def story(verdict: Verdict) -> str:
     small table by block.
     """
     lines = [first_line(verdict), "", f"  claim      {safe(verdict.claim)}"]
-    if verdict.reason:
+    if verdict.reason and verdict.levels is not None:
         lines.append(f"  reason     {safe(verdict.reason)}")
-    if verdict.estimate is not None:
+    if verdict.estimate is not None and verdict.levels is not None:
         lines.append(
             f"  measured   {_quantity(verdict)} {number(verdict.estimate)} {interval(verdict.interval)}, "
             f"n = {verdict.n} clusters, threshold {verdict.threshold:g}: {verdict.claim_outcome.value}"
         )
-    lines.append(
-        f"  levels     wrong PASS {verdict.levels.pass_:g}, wrong FAIL {verdict.levels.fail:g}, "
-        f"controls {verdict.levels.control:g}"
-    )
+    if verdict.levels is not None:
+        lines.append(
+            f"  levels     wrong PASS {verdict.levels.pass_:g}, wrong FAIL {verdict.levels.fail:g}, "
+            f"controls {verdict.levels.control:g}"
+        )
     lines += _profile(verdict.details)
     if verdict.controls:
         lines += ["", "  controls"]
@@ -51,6 +52,8 @@ def first_line(verdict: Verdict) -> str:
     where = f"{safe_line(verdict.model)} ({safe_line(verdict.layer or 'all blocks')})"
     if verdict.estimate is None:
         return f"{safe_line(verdict.check)} {verdict.outcome.value} for {where}: {safe_line(verdict.reason)}"
+    if verdict.levels is None:  # an identity: the reason says what was seen, how large, and on which input
+        return f"{head}{safe_line(verdict.reason)} for {where}, n = {verdict.n} input{'' if verdict.n == 1 else 's'}"
     measured = f"{_quantity(verdict)} {number(verdict.estimate)} {interval(verdict.interval)}"
     compared = f"{_RELATION[verdict.claim_outcome.value, verdict.direction]} {verdict.threshold:g}"
     line = f"{head}{measured} {compared} for {where}, n = {verdict.n}"

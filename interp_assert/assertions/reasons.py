@@ -53,7 +53,7 @@ def not_applicable(
     layer: str | None,
     claim: str,
     reason: str,
-    levels: ErrorLevels,
+    levels: ErrorLevels | None,
     details: Mapping[str, Any],
     cost: Cost,
 ) -> Verdict:

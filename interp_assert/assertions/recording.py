@@ -31,12 +31,12 @@ def record(verdict: Verdict) -> None:
         listener(verdict)
 
 
-def conclude(verdict: Verdict) -> Verdict:
-    """Record the verdict; return it on PASS, raise InterpAssertionError (NotApplicable) otherwise."""
+def conclude(verdict: Verdict, cause: BaseException | None = None) -> Verdict:
+    """Record the verdict; return it on PASS, raise InterpAssertionError (NotApplicable) otherwise, from its cause."""
     from ..stats import Outcome
     from .errors import InterpAssertionError, NotApplicable
 
     record(verdict)
     if verdict.outcome is Outcome.PASS:
         return verdict
-    raise (NotApplicable if verdict.outcome is Outcome.NOT_APPLICABLE else InterpAssertionError)(verdict)
+    raise (NotApplicable if verdict.outcome is Outcome.NOT_APPLICABLE else InterpAssertionError)(verdict) from cause

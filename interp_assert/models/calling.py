@@ -16,10 +16,11 @@ from .graph import Location, tensors_in
 from .onloading import unseen
 
 
-def forward(module: torch.nn.Module, ids: torch.Tensor) -> Any:
+def forward(module: torch.nn.Module, ids: torch.Tensor, **options: Any) -> Any:
     """One forward pass over ids (batch, pos), without a key/value cache, as the module's family states or by ids alone.
 
-    Raises UsageProblem for a module in training mode.
+    ``options`` (a mask, a cache) are passed on to a module that takes them: see ``accepts``. Raises UsageProblem for a
+    module in training mode.
     """
     if module.training:
         raise UsageProblem(
@@ -31,15 +32,25 @@ def forward(module: torch.nn.Module, ids: torch.Tensor) -> Any:
         if stated is not None:
             return stated(module, ids)
         args, kwargs = arguments(module, ids)
-        return module(*args, **kwargs)
+        return module(*args, **{**kwargs, **options})
 
 
 def arguments(module: torch.nn.Module, ids: torch.Tensor) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The arguments of one pass over ids (batch, pos) where no family states how it is made."""
+    options = {"use_cache": False} if accepts(module, "use_cache") else {}
+    named = "input_ids" in inspect.signature(module.forward).parameters
+    return ((), {"input_ids": ids, **options}) if named else ((ids,), options)
+
+
+def accepts(module: torch.nn.Module, option: str) -> bool:
+    """Whether a pass may be given an option: one that the module's forward names, or any where a model of transformers
+    passes the rest on; none where a family states how the pass is made.
+    """
+    if family_of(module).forward is not None:
+        return False
     accepted = inspect.signature(module.forward).parameters
     open_ended = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in accepted.values())
-    options = {"use_cache": False} if "use_cache" in accepted or (open_ended and is_transformers(module)) else {}
-    return ((), {"input_ids": ids, **options}) if "input_ids" in accepted else ((ids,), options)
+    return option in accepted or (open_ended and is_transformers(module))
 
 
 def is_transformers(module: torch.nn.Module) -> bool:

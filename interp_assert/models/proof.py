@@ -276,18 +276,24 @@ def _prove_writes(
 def _moved_when_fresh(
     anatomy: Anatomy, model: OpenModel, ids: torch.Tensor, edits: dict[str, list[Edit]]
 ) -> dict[str, bool]:
-    generator = torch.Generator().manual_seed(0)
     with other_weights(model.module, model.id) as fresh, torch.no_grad():
-        for name, parameter in parameters(fresh):
-            if parameter.ndim >= 2 and not name.endswith("A_log"):  # random decays would let a state explode
-                noise = torch.randn(parameter.shape, generator=generator) / sqrt(parameter.shape[-1])
-                with rewritten(fresh, name) as weight:
-                    weight.copy_(noise)
+        draw_anew(fresh)
         before = trace_module(fresh, anatomy, ids, [], {}, None, logits=True)[1]
         after = trace_module(fresh, anatomy, ids, [], edits, None, logits=True)[1]
     assert before is not None
     assert after is not None
     return {site: distance(after[row], before[row]) > 0 for row, site in enumerate(edits, start=1)}
+
+
+def draw_anew(module: torch.nn.Module) -> None:
+    """Seeded random matrices in place of a module's own: they tell a site that its weights ignore from a dead hook."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, parameter in parameters(module):
+            if parameter.ndim >= 2 and not name.endswith("A_log"):  # random decays would let a state explode
+                noise = torch.randn(parameter.shape, generator=generator) / sqrt(parameter.shape[-1])
+                with rewritten(module, name) as weight:
+                    weight.copy_(noise)
 
 
 def _other(tensor: torch.Tensor) -> torch.Tensor:

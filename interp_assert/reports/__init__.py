@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .table import not_passed, profile_table
+from .table import not_passed, profile_table, traps
 
-__all__ = ["not_passed", "profile_table"]
+__all__ = ["not_passed", "profile_table", "traps"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ..records import Results
 
-__all__ = ["not_passed", "profile_table"]
+__all__ = ["not_passed", "profile_table", "traps"]
 
 _VERDICTS = {"PASS": "PASS", "FAIL": "FAIL", "INCONCLUSIVE": "INCONCLUSIVE", "NOT_APPLICABLE": "n/a"}
 
@@ -48,6 +48,16 @@ def profile_table(results: Results) -> str:
 def not_passed(results: Results) -> list[str]:
     """One line for each verdict that is not PASS: verdict, check, model, layer, estimate against threshold, reason."""
     return [_line(check) for check in results.checks if check["verdict"] != "PASS"]
+
+
+def traps(results: Results) -> list[str]:
+    """One line for each known weakness of an implementation that a claim which passed had to avoid."""
+    return [
+        f"TRAP {check['check']} on {check['model']}: {trap}"
+        for check in results.checks
+        if check["verdict"] == "PASS"
+        for trap in check["details"].get("traps", ())
+    ]
 
 
 def _line(check: Mapping[str, Any]) -> str:

@@ -77,8 +77,9 @@ class Verdict:
 
     ``claim`` is a sentence; ``interval`` a confidence sequence (never the naive interval of a stopped sample); ``n``
     the clusters counted; ``needed`` the clusters in all that a decision would probably take; ``claim_outcome`` the
-    claim's own outcome before the controls were heard; ``reason`` why it is not PASS. Raises ``NonFiniteMeasurement``
-    for a NaN among its numbers.
+    claim's own outcome before the controls were heard; ``reason`` why it is not PASS. ``levels`` is None where nothing
+    was estimated: the claim is about every input, n inputs were tried, and FAIL shows one that refutes it. Raises
+    ``NonFiniteMeasurement`` for a NaN among its numbers.
     """
 
     check: str
@@ -91,7 +92,7 @@ class Verdict:
     n: int
     threshold: float | None
     direction: Literal["higher", "lower"]
-    levels: ErrorLevels
+    levels: ErrorLevels | None
     controls: tuple[ControlResult, ...]
     details: Mapping[str, Any]
     cost: Cost
@@ -122,7 +123,9 @@ class Verdict:
             "n": int(self.n),
             "threshold": _plain(self.threshold),
             "direction": self.direction,
-            "levels": {"pass": self.levels.pass_, "fail": self.levels.fail, "control": self.levels.control},
+            "levels": None
+            if self.levels is None
+            else {"pass": self.levels.pass_, "fail": self.levels.fail, "control": self.levels.control},
             "controls": [control.as_dict() for control in self.controls],
             "details": _plain(self.details, "details"),
             "needed": _plain(self.needed),

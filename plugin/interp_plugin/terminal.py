@@ -53,13 +53,13 @@ class TerminalReport:
             self._say(terminalreporter, f"results written to {self.plan.json}")
 
     def _report(self, terminalreporter: Any, results: Results) -> None:
-        from interp_assert.reports.table import not_passed, profile_table
+        from interp_assert.reports.table import not_passed, profile_table, traps
 
         table = profile_table(results)
         if table:
             terminalreporter.section("interp: what is inside")
             terminalreporter.write_line(printable(table))
-        for line in not_passed(results):
+        for line in (*not_passed(results), *traps(results)):
             terminalreporter.write_line(printable(line))
         inconclusive = results.run["tests"]["inconclusive"]
         if inconclusive:

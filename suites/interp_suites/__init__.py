@@ -15,19 +15,37 @@ class Suite:
 
     ``module`` is its dotted name; ``checks`` are the ids of the claims that it decides, as ``--interp-floor`` takes
     them (a suite that lists none decides nothing: it measures), and ``floors`` the range of a floor: at least the
-    first number, below the second. ``by_name_only`` leaves it out unless ``--interp-suites`` names it;
-    ``needs_plugin`` is a pytest plugin without which it cannot run.
+    first number, below the second, or None for claims that have none. ``by_name_only`` leaves it out unless
+    ``--interp-suites`` names it; ``needs_plugin`` is a pytest plugin without which it cannot run.
     """
 
     name: str
     module: str
     checks: tuple[str, ...] = ()
-    floors: tuple[float, float] = (-inf, inf)
+    floors: tuple[float, float] | None = (-inf, inf)
     by_name_only: bool = False
     needs_plugin: str | None = None
 
 
+_ANATOMY = (
+    "determinism",
+    "batch_invariance",
+    "causality",
+    "chain",
+    "blocks",
+    "sums",
+    "readout",
+    "write_back",
+    "self_patch",
+    "attention",
+    "overwriting",
+    "foreign_rows",
+    "padding",
+    "cache_stepping",
+)
+
 SHIPPED = (
+    Suite("anatomy", "interp_suites.test_anatomy", checks=tuple(f"anatomy/{name}" for name in _ANATOMY), floors=None),
     Suite("circuits", "interp_suites.test_circuits", checks=("circuits/induction",), floors=(0.0, 1.0)),
     Suite("lens", "interp_suites.test_lens", checks=("lens/crossover",), floors=(0.0, 1.0)),
     Suite("backends", "interp_suites.test_backends", by_name_only=True),

@@ -86,10 +86,14 @@ class TestWhatIsRefused:
             ("--interp-batch-tokens=0", "--interp-batch-tokens=0: it must be at least 1"),
             (
                 "--interp-suites=nope",
-                "--interp-suites=nope: no suite 'nope'; there are circuits, lens, backends, timing, toy,*",
+                "--interp-suites=nope: no suite 'nope'; there are anatomy, circuits, lens, backends, timing, toy,*",
             ),
             ("--interp-suites=none,toy", "*none cannot be combined with suites"),
             ("--interp-floor=toy/claims=1", "*no check 'toy/claims'; floors can be set for circuits/induction, lens*"),
+            (
+                "--interp-floor=anatomy/chain=0.1",
+                "*no check 'anatomy/chain'; floors can be set for circuits/induction*",
+            ),
             ("--interp-floor=toy/claim=high", "*write toy/claim=NUMBER; 'high' is no number"),
             ("--interp-floor=toy/claim=inf", "*a floor of toy/claim is a number of at least -inf and below inf"),
             ("--interp-floor=lens/crossover=1", "*a floor of lens/crossover is a number of at least 0 and below 1"),

@@ -200,7 +200,7 @@ class TestLoading:
         toy.makepyfile(
             test_first="def test_a(interp_model): pass", test_last="def test_z(interp_model, interp_floor): pass"
         )
-        toy.runpytest("--interp-model=zoo:a,zoo:b,zoo:c", "--interp-suites=all", "-k", "not lens and not circuits")
+        toy.runpytest("--interp-model=zoo:a,zoo:b,zoo:c", "--interp-suites=all", "-k", "toy or first or last")
         assert noted("loads.txt") == ["main zoo:a", "main zoo:b", "main zoo:c"]
         toy.runpytest("--interp-model=zoo:d", "--collect-only")
         assert len(noted("loads.txt")) == 3

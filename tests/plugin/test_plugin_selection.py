@@ -6,12 +6,18 @@ from collections.abc import Callable
 
 import pytest
 
+import interp_suites
+
 Collected = Callable[..., list[str]]
 
 MINE = "test_mine.py::test_mine"
 USING = "test_using.py::test_using[zoo:alpha]"
 TOY = ["interp::toy::test_claim[zoo:alpha]", "interp::toy::test_other[zoo:alpha]"]
-SHIPPED = ["interp::circuits::test_induction[zoo:alpha]", "interp::lens::test_crossover[zoo:alpha]"]
+SHIPPED = [
+    f"interp::{suite.name}::test_{check.partition('/')[2]}[zoo:alpha]"
+    for suite in interp_suites.SHIPPED
+    for check in suite.checks
+]
 
 
 @pytest.fixture
@@ -89,7 +95,7 @@ class TestPastedIds:
             ("interp::toy::test_nothing[zoo:alpha]", "*not found: interp::toy::test_nothing?zoo:alpha?*"),
             (
                 "interp::nowhere::test_x[zoo:alpha]",
-                "*no suite 'nowhere'; there are circuits, lens, backends, timing, toy, gauge*",
+                "*no suite 'nowhere'; there are anatomy, circuits, lens, backends, timing, toy, gauge*",
             ),
         ],
     )

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from interp_assert.records import Results
-from interp_assert.reports import not_passed, profile_table
+from interp_assert.reports import not_passed, profile_table, traps
 
 RUN = {"versions": {}, "platform": "", "seed": 0, "started": "", "seconds": 1.0}
 
@@ -99,3 +99,11 @@ class TestWhatDidNotPass:
             "FAIL mine/bad on zoo:a at block 3: 0.975 against 0.05 (n = 64); the control does as well",
             "NOT_APPLICABLE mine/unknown on zoo:a; no tokenizer",
         ]
+
+
+def test_traps_that_a_passed_claim_avoided_are_told() -> None:
+    told = {"traps": ["its cache holds one row only: ..."]}
+    results = Results(
+        RUN, (), (check("anatomy/cache_stepping", details=told), check("anatomy/x", verdict="FAIL", details=told))
+    )
+    assert traps(results) == ["TRAP anatomy/cache_stepping on zoo:a: its cache holds one row only: ..."]

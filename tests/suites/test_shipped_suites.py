@@ -9,11 +9,14 @@ from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import pytest
+from models.tiny_models import llama, mamba, save
 
 import interp_fixtures.zoo
+from interp_assert.conformance import CHECKS
 from interp_assert.records import read_results
 from interp_suites import SHIPPED
 
+ANATOMY = tuple(CHECKS)
 WEIGHTS = Path(interp_fixtures.zoo.__file__).parent / "weights" / "gpt_neox"
 
 
@@ -44,14 +47,15 @@ class TestTheDefaultModel:
             "--interp-model=zoo:gpt_neox", "--interp-json=out.json", "--junitxml=junit.xml", "-v"
         )
         assert result.ret == 0
-        result.assert_outcomes(passed=4)
+        result.assert_outcomes(passed=4 + len(ANATOMY))
         result.stdout.fnmatch_lines(
             [
-                "interp: models zoo:gpt_neox (--interp-model); suites circuits, lens (default); budget quick *",
+                "interp: models zoo:gpt_neox (--interp-model); suites anatomy, circuits, lens (default); *quick *",
+                "interp::anatomy::test_causality?zoo:gpt_neox? PASSED*",
                 "interp::circuits::test_induction?zoo:gpt_neox? PASSED*",
                 "interp::lens::test_crossover?zoo:gpt_neox? PASSED*",
                 "model * architecture * parameters * induction * lens crossover * verdicts * passes * seconds",
-                "zoo:gpt_neox  gpt_neox * K * (*x) * block * of * 3 PASS *",
+                f"zoo:gpt_neox  gpt_neox * K * (*x) * block * of * {3 + len(ANATOMY)} PASS *",
                 "interp: results written to *out.json",
             ]
         )
@@ -66,6 +70,7 @@ class TestTheDefaultModel:
         assert len(model["sha256"]) == 64
         checks = {check["nodeid"].partition("[")[0]: check for check in results.checks}
         assert {nodeid: check["verdict"] for nodeid, check in checks.items()} == {
+            **{f"interp::anatomy::test_{name}": "PASS" for name in ANATOMY},
             "interp::circuits::test_induction": "PASS",
             "interp::lens::test_crossover": "PASS",
             "test_mine.py::test_it_copies": "PASS",
@@ -73,12 +78,12 @@ class TestTheDefaultModel:
         for check in results.checks:
             assert check["forward_passes"] > 0
             assert check["tokens"] > 0
-            assert check["controls"]
-            assert {control["verdict"] for control in check["controls"]} == {"PASS"}
+            assert bool(check["controls"]) is not check["check"].startswith("anatomy/")
+            assert {control["verdict"] for control in check["controls"]} <= {"PASS"}
         assert checks["test_mine.py::test_it_copies"]["threshold"] == 0.5
         xml = (real.path / "junit.xml").read_text()
-        assert len(list(ElementTree.fromstring(xml).iter("property"))) == 3
-        assert len(xml) < 5000
+        assert len(list(ElementTree.fromstring(xml).iter("property"))) == 3 + len(ANATOMY)
+        assert len(xml) < 10_000
 
 
 class TestARealModelThatDoesNotInduce:
@@ -97,6 +102,49 @@ class TestARealModelThatDoesNotInduce:
         result.stdout.no_fnmatch_line("*assert_induction(interp_model*")
         [induction] = [c for c in read_results(real.path / "out.json").checks if c["check"] == "circuits/induction"]
         assert induction["verdict"] == "FAIL"
+
+
+class TestAnatomy:
+    def test_a_fault_a_trap_and_a_skip_are_told_as_what_they_are(self, real: pytest.Pytester) -> None:
+        save(llama(), real.path / "broken")
+        save(mamba(), real.path / "sound")
+        real.makeconftest(
+            """
+            import pytest
+
+            @pytest.fixture(scope="session")
+            def interp_model(interp_model):
+                if interp_model.id == "broken":
+                    interp_model.module.model.layers[1].self_attn.is_causal = False
+                return interp_model
+            """
+        )
+        result = real.runpytest_subprocess(
+            "--interp-suites=anatomy",
+            "--interp-model=broken=./broken,sound=./sound",
+            "-k",
+            "chain or causality or attention or stepping and sound",
+            "--interp-json=out.json",
+            "-rs",
+        )
+        assert result.ret == pytest.ExitCode.TESTS_FAILED
+        result.assert_outcomes(passed=4, failed=2, skipped=1)
+        result.stdout.fnmatch_lines(
+            [
+                "anatomy/causality FAIL: another token at position 1 moves what is before it (relative difference *, "
+                "limit *) for broken (blocks.1.resid_post), n = * input*",
+                "  input      ids=[[][[]3, *, position=1",
+                "FAIL anatomy/attention on broken at blocks.1.attn.pattern: * a query attends to later positions *",
+                "NOT_APPLICABLE anatomy/attention on sound; it has no attention patterns: *",
+                "TRAP anatomy/cache_stepping on sound: several tokens on a warm cache restart the recurrence: *",
+            ]
+        )
+        result.stdout.no_fnmatch_line("*Traceback*")
+        results = read_results(real.path / "out.json")
+        [causality] = [c for c in results.checks if (c["check"], c["model"]) == ("anatomy/causality", "broken")]
+        assert (causality["verdict"], causality["layer"], causality["levels"]) == ("FAIL", "blocks.1.resid_post", None)
+        assert causality["details"]["example"]["position"] == 1
+        assert causality["estimate"] > causality["threshold"]
 
 
 class TestAModelThatChangesWhileItIsMeasured:
@@ -166,7 +214,8 @@ class TestTheCatalogue:
     def test_names_the_checks_that_the_suites_decide(self) -> None:
         from interp_assert.assertions import induction, lens_crossover
 
-        assert [check for suite in SHIPPED for check in suite.checks] == [induction.CHECK, lens_crossover.CHECK]
+        decided = [f"anatomy/{name}" for name in ANATOMY] + [induction.CHECK, lens_crossover.CHECK]
+        assert [check for suite in SHIPPED for check in suite.checks] == decided
 
     def test_importing_it_imports_no_suite(self, pytester: pytest.Pytester) -> None:
         code = "import sys, interp_suites; print({'torch', 'pytest', 'interp_assert'} & set(sys.modules))"
