@@ -52,7 +52,8 @@ class Proof:
 class Block:
     """One block in order of execution: its module's path and the kinds of its addends; where it has attention, its
     heads, how many of them have keys and values of their own, and whether a head's output is just its weighted values;
-    which execution of the module it is where there are several.
+    which execution of the module it is where there are several. ``names`` are those of its addends in the names of
+    sites, ``blocks.{i}.{name}.out``: their kinds, numbered where there are several of one.
     """
 
     index: int
@@ -63,6 +64,7 @@ class Block:
     n_kv_heads: int | None = None
     weighted_values: bool = False
     nth: int | None = None
+    names: tuple[str, ...] = ()
 
 
 @dataclass

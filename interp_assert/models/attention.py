@@ -18,6 +18,7 @@ from .flow import MATMULS, Flow, op_name
 from .functions import Axis, FunctionTap, counted
 from .graph import Call, FunctionCall, Location, Op
 from .kinds import attention_ops
+from .layouts import AS_PRESENTED, Layout
 from .residual import ONE, Factor, scaling
 from .taps import Route, Tap, input_tap
 
@@ -73,7 +74,7 @@ def find_heads(flow: Flow, block: Call, cone: Sequence[Op]) -> Heads:
     if len(attention) != 1:
         reason = f"{len(attention)} softmax operations in one attention: which is the pattern is unknown"
         if not attention:
-            reason = "no attention was found in the block: no softmax over the keys of every query"
+            reason = "no softmax over the keys of every query was found in it"
         heads.missing = dict.fromkeys(("attn.q", "attn.k", "attn.v", "attn.pattern", "attn.head_out"), reason)
         return heads
     made = flow.recording.function_of(attention[0])
@@ -85,6 +86,8 @@ def find_heads(flow: Flow, block: Call, cone: Sequence[Op]) -> Heads:
         _add_fused(flow, block, cone, made, heads)
     else:
         _add_plain(flow, block, cone, attention[0], made, heads)
+    if flow.length != flow.recording.rows[1]:
+        heads.weighted_values = False  # some of the values are of positions that are not the prompt's
     return heads
 
 
@@ -159,7 +162,9 @@ def _tap_of(
     heads: int | None = None,
 ) -> FunctionTap:
     path, nth, count = counted(flow.recording, made)
-    return FunctionTap(path, made.function, count, side, where, factor, nth, axes, order, heads)
+    grid = flow.recording.grid
+    layout = AS_PRESENTED if grid is None else Layout(start=grid.start)
+    return FunctionTap(path, made.function, count, side, where, factor, nth, axes, order, heads, layout)
 
 
 def _add_operand(flow: Flow, made: FunctionCall, operand: _Operand, part: str, heads: Heads) -> None:

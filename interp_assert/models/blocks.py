@@ -46,7 +46,7 @@ class Stage:
 
     ``call`` is the block's; where a block is no module but several that run one after the other, it is the call that
     they run in. ``before`` and ``after`` are the stream's values, of its first stream where each is a tensor of its
-    own.
+    own; ``others`` are those of the other streams.
     """
 
     call: Call
@@ -56,6 +56,7 @@ class Stage:
     after: int
     first_op: int
     end_op: int
+    others: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -152,6 +153,8 @@ def unwrapped(recording: Recording, stage: Stage) -> Stage:
     if len(inner) != 1 or stage.entry.call is not stage.call or stage.entry.beside:
         return stage
     call = inner[0]
+    if any(not call.first_op <= op.index < call.end_op for op in recording.ops[stage.first_op : stage.end_op]):
+        return stage  # the outer module computes something, too
     entry = next(at for at, value in call.inputs.items() if value == stage.before)
     exit_ = next(at for at, value in call.outputs.items() if value == stage.after)
     ports = Port(call, "input", entry), Port(call, "output", exit_)

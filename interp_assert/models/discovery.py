@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import pairwise, zip_longest
 
 import torch
@@ -13,7 +12,8 @@ from . import calling, kernels, mixers, proof
 from .anatomy import Anatomy, Block
 from .attention import Heads
 from .blocks import Stage, find_stages, other_stacks, unwrapped
-from .components import BlockParts, dissect
+from .components import BlockParts
+from .dissection import dissect
 from .embedding import embedding_tap
 from .families import family_of
 from .flow import Flow
@@ -30,6 +30,17 @@ DISCOVERY_LENGTH = 11
 """Positions of the recorded pass: a prime that no other axis of a model has, so that an axis of positions is known by
 its size.
 """
+
+_ORDER = (
+    "resid_pre",
+    *("attn.q", "attn.k", "attn.v", "attn.pattern", "attn.head_out"),
+    *mixers.SITES,
+    *(f"{kind}.{out}" for kind in ("attn", "ssm", "mixer") for out in ("out_raw", "out")),
+    "resid_mid",
+    *("mlp.neurons", "mlp.out_raw", "mlp.out", "side.out_raw", "side.out"),
+    "resid_post",
+)
+"""The sites of a block in order of computation."""
 
 
 def discover(model: OpenModel) -> Anatomy:
@@ -74,9 +85,10 @@ def _assemble(model: OpenModel, recording: Recording, stages: Sequence[Stage], i
     logits_at = calling.logits_location(recording.result, *ids.shape, stated=family.logits, width=model.vocab_size)
     logits = recording.results[logits_at]
     grid = recording.grid = survey(flow, stages, logits)
+    flow.length = grid.positions
     routes: dict[str, Route] = {}
     missing: dict[str, str] = {}
-    parts = [_dissect(flow, unwrapped(recording, stage)) for stage in stages]
+    parts = [dissect(flow, unwrapped(recording, stage)) for stage in stages]
     _add_mixers(flow, stages, parts)
     embedding = embedding_tap(flow, ids)
     if embedding is not None:
@@ -148,23 +160,6 @@ def _stated_blocks(model: OpenModel) -> Sequence[str] | None:
     return paths
 
 
-def _dissect(flow: Flow, stage: Stage) -> BlockParts:
-    """The inside of a block; where each residual stream is a tensor of its own, the parts that go into each."""
-    lanes = list(zip(stage.entry.values(), stage.exit.values(), strict=True))
-    if len(lanes) == 1:
-        return dissect(flow, stage)
-    found = [dissect(flow, replace(stage, before=before, after=after)) for before, after in lanes]
-    merged = BlockParts(tuple(kind for part in found for kind in part.kinds), replay=[])
-    for lane, part in enumerate(found):
-        merged.routes |= {site: route for site, route in part.routes.items() if site not in merged.routes}
-        merged.heads = merged.heads or part.heads
-        if merged.replay is not None:
-            merged.replay = None if part.replay is None else [*merged.replay, ("stream", lane), *part.replay]
-    for part in found:
-        merged.missing |= {site: why for site, why in part.missing.items() if site not in merged.routes}
-    return merged
-
-
 def _block(recording: Recording, index: int, stage: Stage, inside: BlockParts) -> Block:
     heads = inside.heads or Heads()
     return Block(
@@ -176,6 +171,7 @@ def _block(recording: Recording, index: int, stage: Stage, inside: BlockParts) -
         heads.n_kv_heads,
         heads.weighted_values,
         nth_call(recording, stage.entry.call),
+        inside.names,
     )
 
 
@@ -187,10 +183,14 @@ def _joined(flow: Flow, early: Stage, late: Stage) -> bool:
 def _block_routes(recording: Recording, index: int, stage: Stage, inside: BlockParts) -> dict[str, Route]:
     taps = stage.entry.tap(recording), stage.exit.tap(recording)
     named = {"resid_pre": Route.at(taps[0]), **inside.routes, "resid_post": Route.at(taps[1])}
-    order = ["resid_pre", "attn.q", "attn.k", "attn.v", "attn.pattern", "attn.head_out"]
-    order += [*mixers.SITES, *(f"{kind}.{out}" for kind in ("attn", "ssm", "mixer") for out in ("out_raw", "out"))]
-    order += ["resid_mid", "mlp.neurons", "mlp.out_raw", "mlp.out", "resid_post"]
-    return {f"blocks.{index}.{part}": named[part] for part in order if part in named}
+    order = [*_ORDER, *(part for part in named if part not in _ORDER)]
+    in_order = sorted(named, key=lambda part: (order.index(_unnumbered(part)), part))
+    return {f"blocks.{index}.{part}": named[part] for part in in_order}
+
+
+def _unnumbered(part: str) -> str:
+    """``mlp.1.out`` -> ``mlp.out``."""
+    return ".".join(piece for piece in part.split(".") if not piece.isdigit())
 
 
 def _collect_missing(parts: Sequence[BlockParts], missing: dict[str, str]) -> None:

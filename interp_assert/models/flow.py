@@ -13,7 +13,7 @@ from .graph import Call, Op, Recording
 
 _RESHAPES = frozenset({"view", "_unsafe_view", "_reshape_alias", "reshape", "unsqueeze", "squeeze", "expand", "slice"})
 _COPIES = frozenset({"clone", "_to_copy", "contiguous", "alias", "detach", "to", "lift_fresh"})
-MATMULS = frozenset({"mm", "addmm", "bmm", "baddbmm", "matmul", "linear", "addbmm"})
+MATMULS = frozenset({"mm", "addmm", "bmm", "baddbmm", "matmul", "linear", "addbmm", "_grouped_mm"})
 
 
 def op_name(op: Op) -> str:
@@ -23,7 +23,9 @@ def op_name(op: Op) -> str:
 
 
 class Flow:
-    """Questions about one recording whose ``length`` in positions is a size that no other axis has."""
+    """Questions about one recording whose ``length`` in positions is a size that no other axis has: that of the
+    prompts, or of what the model makes of them before its blocks.
+    """
 
     def __init__(self, recording: Recording, root: torch.nn.Module) -> None:
         self.recording = recording
@@ -68,9 +70,9 @@ class Flow:
         """Whether two values are equal up to copies, casts and reshapes."""
         return left == right or self.origin(left) == self.origin(right)
 
-    def cone(self, value: int, stop: Iterable[int], *, through_matmul: bool = True) -> list[Op]:
-        """Every operation that ``value`` depends on, back to the values in ``stop``; optionally not beyond matrix
-        products.
+    def cone(self, value: int, stop: Iterable[int], *, through_matmul: bool = True, since: int = 0) -> list[Op]:
+        """Every operation that ``value`` depends on, back to the values in ``stop`` and to operation ``since``;
+        optionally not beyond matrix products.
         """
         barrier = {self.origin(at) for at in stop} | set(stop)
         seen: set[int] = set()
@@ -82,7 +84,7 @@ class Flow:
                 continue
             seen.add(at)
             op = self.op(at)
-            if op is None:
+            if op is None or op.index < since:
                 continue
             ops[op.index] = op
             if through_matmul or op_name(op) not in MATMULS:

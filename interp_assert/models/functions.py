@@ -26,7 +26,7 @@ from .layouts import AS_PRESENTED, Grid, Layout, layout_of
 from .residual import ONE, Factor
 from .taps import Watch, nth_call, put, take
 
-__all__ = ["Axis", "FunctionTap", "counted", "installed", "made_by_function"]
+__all__ = ["Axis", "FunctionTap", "counted", "installed", "made_by_function", "taken_by_function"]
 
 Axis = Literal["batch", "head", "pos", "feature", "query", "key", "batch head", "one", "rows"]
 
@@ -57,12 +57,10 @@ class FunctionTap:
 
     def to_site(self, tensor: torch.Tensor, rows: tuple[int, int], root: torch.nn.Module) -> torch.Tensor:
         """The site's value of the tensor in the model; ``rows`` is (batch, pos)."""
-        tensor = self.layout.to_site(tensor, rows)
-        if self.axes:
-            tensor = self._apart(tensor, rows)
-            if self.heads is not None:
-                tensor = self._one_each(tensor, self.heads)
-            tensor = tensor.permute(*(self._own.index(axis) for axis in self.order))
+        if not self.axes:
+            tensor = self.layout.to_site(tensor, rows)
+        else:
+            tensor = self._of_prompt(self._in_order(tensor, rows[0]), rows[1])
         return tensor if self.factor.is_one else tensor * self.factor.resolve(root, tensor.device)
 
     def from_site(
@@ -79,13 +77,20 @@ class FunctionTap:
         """The tensor's axes, merged ones taken apart."""
         return tuple(part for axis in self.axes for part in ("batch pos" if axis == "rows" else axis).split())
 
-    def _apart(self, tensor: torch.Tensor, rows: tuple[int, int]) -> torch.Tensor:
-        for at, axis in enumerate(self.axes):
-            if axis == "batch head":
-                return tensor.unflatten(at, (rows[0], -1))
-            if axis == "rows":
-                return tensor.unflatten(at, rows)
-        return tensor
+    def _in_order(self, tensor: torch.Tensor, batch: int) -> torch.Tensor:
+        """The tensor with the site's axes in the site's order."""
+        merged = next((at for at, axis in enumerate(self.axes) if axis in ("batch head", "rows")), None)
+        if merged is not None:
+            tensor = tensor.unflatten(merged, (batch, -1))
+        if self.heads is not None:
+            tensor = self._one_each(tensor, self.heads)
+        return tensor.permute(*(self._own.index(axis) for axis in self.order))
+
+    def _of_prompt(self, whole: torch.Tensor, length: int) -> torch.Tensor:
+        """What of the site's values belongs to the prompt, in a model that runs on more positions."""
+        if self.layout.start is None:
+            return whole
+        return whole.narrow(self.order.index("pos" if "pos" in self.order else "query"), self.layout.start, length)
 
     def _one_each(self, tensor: torch.Tensor, heads: int) -> torch.Tensor:
         """The tensor with every head of the site once, on the axis of heads."""
@@ -98,6 +103,10 @@ class FunctionTap:
     def _laid_out(self, site: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
         if not self.axes:
             return self.layout.to_model(site, tensor)
+        if self.layout.start is not None:
+            whole = self._in_order(tensor, site.shape[0]).clone()
+            self._of_prompt(whole, site.shape[1 if "pos" in self.order else 2]).copy_(site)
+            site = whole
         site = site.permute(*(self.order.index(axis) for axis in self._own))
         if self.heads is not None:
             at = self._own.index("head")
@@ -126,10 +135,30 @@ def made_by_function(recording: Recording, value: int, factor: Factor = ONE) -> 
     where = next((at for at, handed in made.outputs.items() if handed == value), None)
     if where is None:
         return None
+    return _of_vectors(recording, made, "output", where, value, factor)
+
+
+def taken_by_function(recording: Recording, value: int, factor: Factor = ONE) -> FunctionTap | None:
+    """The tap at which a torch function takes ``value``: of one written into a tensor, which none hands out."""
+    for made in recording.functions:
+        where = next((at for at, taken in made.inputs.items() if taken == value), None)
+        if where is not None and made.call >= 0:
+            return _of_vectors(recording, made, "input", where, value, factor)
+    return None
+
+
+def _of_vectors(
+    recording: Recording,
+    made: FunctionCall,
+    side: Literal["input", "output"],
+    where: Location,
+    value: int,
+    factor: Factor,
+) -> FunctionTap:
     path, nth, count = counted(recording, made)
     grid = recording.grid or Grid(recording.rows, recording.rows[1])
     layout = layout_of(recording.shapes[value], grid)
-    return FunctionTap(path, made.function, count, "output", where, factor, nth, layout=layout)
+    return FunctionTap(path, made.function, count, side, where, factor, nth, layout=layout)
 
 
 @dataclass

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from .families.forms import forms_of
-from .flow import Flow, op_name
+from .flow import MATMULS, Flow, op_name
 from .graph import Op
 
 _SOFTMAX = frozenset({"_softmax", "softmax", "_safe_softmax"})
+_BENDS = frozenset({"silu", "gelu", "relu", "sigmoid", "tanh", "softplus", "hardswish", "leaky_relu", "elu", "clamp"})
 _ONE_AXIS = frozenset({"select", "split", "split_with_sizes", "unbind", "chunk", "narrow", "slice", "cumsum", "flip"})
 
 
@@ -16,7 +17,7 @@ def kind_of(flow: Flow, cone: Iterable[Op]) -> str:
     """``attn`` | ``ssm`` (any recurrence over positions) | ``mixer`` (convolution) | ``mlp`` (position by position)."""
     cone = list(cone)
     recording = flow.recording
-    attended, recurred = attention_ops(flow, cone), _recurrent_ops(flow, cone)
+    attended, recurred = [op for op in cone if _attends(flow, op)], _recurrent_ops(flow, cone)
     if attended or recurred:  # where one feeds the other (zamba), the later one makes the addend
         last = max((op.index for op in attended), default=-1)
         return "attn" if last > max(recurred, default=-1) else "ssm"
@@ -25,25 +26,48 @@ def kind_of(flow: Flow, cone: Iterable[Op]) -> str:
         return "ssm"
     if any(_walks_positions(flow, op) for op in cone):
         return "ssm"
-    if any("conv" in op_name(op) for op in cone):
-        return "mixer"
-    return "mlp"
+    return "mixer" if _convolves_inside(cone) else "mlp"
+
+
+def is_mlp(flow: Flow, ops: Iterable[Op]) -> bool:
+    """Whether operations are an MLP: a matrix product, something that bends, and a matrix product of that."""
+    depth: dict[int, int] = {}  # by value: 0 nothing yet, 1 a product, 2 bent after it, 3 a product of that
+    for op in ops:
+        most = max((depth.get(value, 0) for value in op.inputs), default=0)
+        if op_name(op) in MATMULS:
+            most = 3 if most >= 2 else 1
+        elif op_name(op) in _BENDS and most == 1:
+            most = 2
+        depth.update(dict.fromkeys(op.outputs, most))
+    return 3 in depth.values()
 
 
 def attention_ops(flow: Flow, cone: Iterable[Op]) -> list[Op]:
     """The operations that make attention probabilities: a softmax over keys for every query, or fused attention."""
-    found = []
-    for op in cone:
-        name = op_name(op)
-        if "scaled_dot_product" in name:
-            found.append(op)
-        elif name in _SOFTMAX:
-            shape = flow.recording.shapes[op.outputs[0]]
-            batch, length = flow.recording.rows
-            over_heads = len(shape) == 4 or (len(shape) == 3 and shape[0] % batch == 0 and shape[0] > batch)
-            if over_heads and shape[-2] == length <= shape[-1]:
-                found.append(op)
-    return found
+    return [op for op in cone if op_name(op) != "logsumexp" and _attends(flow, op)]
+
+
+def _attends(flow: Flow, op: Op) -> bool:
+    name, shapes, batch = op_name(op), flow.recording.shapes, flow.recording.rows[0]
+    lengths = (flow.length, flow.recording.rows[1])
+    if "scaled_dot_product" in name:
+        return shapes[op.inputs[0]][-2] in lengths
+    if name == "logsumexp":  # the denominator of a softmax over chunks of positions: batch, head, chunk, query, key
+        return len(shapes[op.inputs[0]]) == 5 and shapes[op.inputs[0]][0] == batch
+    if name not in _SOFTMAX:
+        return False
+    shape = shapes[op.outputs[0]]
+    over_heads = len(shape) in (4, 5) or (len(shape) == 3 and shape[0] % batch == 0 and shape[0] > batch)
+    return over_heads and shape[-2] in lengths and shape[-2] <= shape[-1]
+
+
+def _convolves_inside(cone: Sequence[Op]) -> bool:
+    """Whether a convolution stands between two matrix products; one that only smooths what goes in or out is not the
+    component.
+    """
+    products = [op.index for op in cone if op_name(op) in MATMULS]
+    found = [op.index for op in cone if "conv" in op_name(op)]
+    return bool(found) and (not products or any(min(products) < at < max(products) for at in found))
 
 
 def _recurrent_ops(flow: Flow, cone: Iterable[Op]) -> list[int]:

@@ -313,8 +313,8 @@ def _withdraw(anatomy: Anatomy, proof: Proof) -> None:
     elif "head of the final norm" in proof.identity:
         anatomy.withdraw("final_norm", reason)
     elif "addends" in proof.identity:
-        for kind in anatomy.blocks[proof.block or 0].kinds:
-            anatomy.withdraw(f"blocks.{proof.block}.{kind}.out", reason)
+        for name in anatomy.blocks[proof.block or 0].names:
+            anatomy.withdraw(f"blocks.{proof.block}.{name}.out", reason)
     else:
         for part in ("resid_pre", "resid_post"):
             for site in [

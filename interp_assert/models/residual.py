@@ -137,6 +137,19 @@ def scaling(flow: Flow, op: Op) -> tuple[int, Factor] | None:
     return None
 
 
+def unmasked(flow: Flow, op: Op) -> int | None:
+    """What is multiplied by a mask of positions: the same again where no position is padding, as in all our passes."""
+    if op_name(op) != "mul":
+        return None
+    for at, other in ((0, 1), (1, 0)):
+        stream, mask = op.args[at], op.args[other]
+        if isinstance(mask, Ref) and _same_size(flow, stream, op.outputs[0]):
+            small = prod(flow.recording.shapes[mask.value]) < prod(flow.recording.shapes[op.outputs[0]])
+            if small and flow.recording.dtypes[flow.origin(mask.value)] == torch.bool:
+                return stream.value
+    return None
+
+
 def factor_of(flow: Flow, argument: object) -> Factor | None:
     """A number, a one-element leaf, or a parameter or buffer with at most one axis longer than 1."""
     if isinstance(argument, int | float):
@@ -207,6 +220,8 @@ class _Walk:
             return self.explore_sum(at, op)
         if (scaled := scaling(flow, op)) is not None:
             return self.after_step(scaled[0], lambda: Scale(scaled[1], at))
+        if (kept := unmasked(flow, op)) is not None:
+            return self.walk(kept)
         return None
 
     def explore_sum(self, at: int, op: Op) -> list[Step] | None:

@@ -35,10 +35,16 @@ SHAPES = {
     "ssm.out_raw": "(batch, pos, d_model)",
     "mixer.out": "(batch, pos, d_model)",
     "mixer.out_raw": "(batch, pos, d_model)",
+    "side.out": "(batch, pos, d_model)",
+    "side.out_raw": "(batch, pos, d_model)",
     "final_norm": "(batch, pos, d_model)",
     "logits": "(batch, pos, vocab)",
 }
 """Shape of each site, by the part of its name after ``blocks.{i}.``."""
+
+SHAPES |= {
+    part.replace(".", f".{number}.", 1): shape for part, shape in SHAPES.items() if "." in part for number in range(8)
+}  # a block that adds several components of one kind numbers them: attn.0.out, attn.1.out
 
 _BLOCK = re.compile(r"^blocks\.(-?\d+|\*)\.(.+)$")
 
