@@ -15,7 +15,7 @@ from ..errors import InterpError, ModelBroken, ModelRefused, UsageProblem
 from . import placement
 from .architectures import refuse_unopenable
 from .directory import read_config, tokenizer_files, weight_files
-from .families import supplied
+from .families import prepare, supplied
 from .headers import Tensor, tensors_of
 from .memory import available_memory, choose_dtype
 from .own import OwnConfig, build, load_weights, own_config, register_with_transformers
@@ -115,6 +115,7 @@ def open_module(
             dtype = choose_dtype(tensors, available_memory(), requested=dtype, where=where)
         module = _load(directory, where, config, tensors, dtype, trust_remote_code, {}).to(device)
     module.eval()
+    prepare(module)
     module.requires_grad_(False)
     return module
 

@@ -10,6 +10,7 @@ import torch
 
 from ..errors import ModelChanged, ModelRefused
 from . import calling
+from .families import prepare
 from .identity import Identity, digest_of_state
 from .model import Model
 from .opening import check_finite
@@ -74,6 +75,7 @@ def wrap_module(
             f"{training or type(module).__name__} stays in training mode after .eval(), so its dropout would be "
             "measured too: its train() must set .training of itself and its children, as torch.nn.Module's does"
         )
+    prepare(module)
     if not with_config or vocab_size is not None or max_positions is not None:
         shown = probe(module, vocab_size=vocab_size, max_positions=max_positions)
         vocab_size, max_positions = shown.vocab_size, shown.max_positions

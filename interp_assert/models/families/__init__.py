@@ -8,6 +8,6 @@ from __future__ import annotations
 
 from .family import Family
 from .forms import register_kernel
-from .registry import Supplied, family_of, register_family, supplied, supplies
+from .registry import Supplied, family_of, prepare, register_family, supplied, supplies
 
-__all__ = ["Family", "Supplied", "family_of", "register_family", "register_kernel", "supplied", "supplies"]
+__all__ = ["Family", "Supplied", "family_of", "prepare", "register_family", "register_kernel", "supplied", "supplies"]

@@ -31,6 +31,8 @@ class Family:
         vocab_size: the number of token ids: valid ids are 0 to vocab_size - 1.
         max_positions: the longest sequence that the module takes.
         initialise: ``initialise(module)`` draws every parameter anew, as before training.
+        prepare: ``prepare(module)`` is called once when the module is opened, before its weights are hashed: for a
+            module that would change its own weights when it first runs.
     """
 
     blocks: Sequence[str] | None = None
@@ -41,6 +43,7 @@ class Family:
     vocab_size: int | None = None
     max_positions: int | None = None
     initialise: Callable[[torch.nn.Module], None] | None = None
+    prepare: Callable[[torch.nn.Module], None] | None = None
 
 
 NOTHING = Family()

@@ -20,7 +20,7 @@ GROUP = "interp_assert.families"
 """Entry points of packages that register families: ``model_type = "package.module"``, imported when a directory of that
 model_type is opened."""
 
-BUILT_IN: tuple[str, ...] = ()
+BUILT_IN: tuple[str, ...] = ("rwkv",)
 """The modules of this package that register a family each; imported when the first module is asked about."""
 
 Declaration = Callable[[Any], Family]
@@ -89,6 +89,13 @@ def family_of(module: torch.nn.Module) -> Family:
                     )
                 return stated
     return NOTHING
+
+
+def prepare(module: torch.nn.Module) -> None:
+    """What its family does to a module that was just opened, if anything."""
+    stated = family_of(module).prepare
+    if stated is not None:
+        stated(module)
 
 
 def supplies(model_type: Any) -> bool:

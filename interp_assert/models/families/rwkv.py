@@ -1,6 +1,8 @@
-"""Time mixing of RWKV-4 (rwkv).
+"""RWKV-4 (rwkv): time mixing, and the stream that transformers halves between blocks.
 
-Not discoverable: the recurrence is a function, and its two sums are kept relative to a running maximum.
+Not discoverable: the recurrence is a function, and its two sums are kept relative to a running maximum. On its first
+pass in eval mode the model divides the weights of later blocks by powers of two, in place, and halves the stream every
+``rescale_every`` blocks, lest float16 overflow.
 
 Source: Peng et al., "RWKV" (2023), appendix D, and transformers' ``rwkv_linear_attention_cpu``.
 """
@@ -11,9 +13,26 @@ from typing import Any
 
 import torch
 
+from .family import Family
 from .forms import register_kernel
+from .registry import register_family
 
 __all__: list[str] = []
+
+
+@register_family("RwkvForCausalLM")
+def rwkv(module: Any) -> Family:
+    """Trained weights stay as they are: the function is the same without rescaling, but for the epsilon of norms."""
+    return Family(prepare=keep_weights)
+
+
+def keep_weights(module: Any) -> None:
+    """Turn rescaling off in a module that has not run yet; in float16, which needs it, do it now."""
+    if module.dtype == torch.float16:
+        module.rwkv._rescale_layers()
+    elif not module.rwkv.layers_are_rescaled:
+        module.config.rescale_every = 0
+
 
 KERNEL = "rwkv_linear_attention"
 
