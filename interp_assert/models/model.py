@@ -240,6 +240,13 @@ class Model:
 
         return run_trace(self, ids, read, write, positions=positions, logits=logits, grad=grad)
 
+    def forward(self, ids: torch.Tensor) -> Any:
+        """What the module returns for ids (batch, pos) on its device, in a plain pass without a cache; nothing is
+        looked at."""
+        from .calling import forward
+
+        return forward(self.module, ids)
+
     def has(self, site: str) -> bool:
         """Whether a site (``blocks.*.attn.pattern``: any of them) is there and proven; proves it if that is due."""
         from .trace import has_site

@@ -91,7 +91,7 @@ def plain(model: Model, batches: list[Any]) -> Callable[[], None]:
     def run() -> None:
         with torch.no_grad():
             for ids in batches:
-                model.module(input_ids=ids, use_cache=False)
+                model.forward(ids)
 
     return run
 

@@ -169,6 +169,7 @@ def test_logits_are_found_in_whatever_is_returned(form: Callable[..., Any]) -> N
     model = wrap(module)
     with torch.no_grad():
         expected = module.stack(ids())
+        assert type(model.forward(ids())) is type(module(ids()))
     assert torch.equal(model.trace(ids()).logits, expected)
     assert torch.equal(model.trace(ids(), write={"logits": edits.zero()}).logits, torch.zeros_like(expected))
 
