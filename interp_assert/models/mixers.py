@@ -14,13 +14,13 @@ from .graph import Call, KernelCall
 from .kernels import RESULT, KernelTap, form_for
 from .taps import Route, Tap, input_tap, nth_call, output_tap
 
-__all__ = ["SITES", "find_mixer", "why_none"]
+__all__ = ["NEEDED", "SITES", "find_mixer", "release", "why_none"]
 
 SITES = ("ssm.in_proj", "ssm.x_proj", "ssm.conv", "state", "ssm.y", "ssm.gated")
 """In order of computation; ``ssm.out`` is found in the residual sum."""
 
-NEEDED = (5, 23)
-"""The transformers release whose mixers call kernels by name, as far as it was tried."""
+NEEDED = (5, 15)
+"""The transformers release from which on the mixers of Mamba and of delta nets call kernels by name."""
 
 _MOVES = frozenset({"transpose", "permute", "t", "slice", "squeeze", "unsqueeze", "silu", "gelu", "clone", "_to_copy"})
 
@@ -42,7 +42,7 @@ def why_none(block: torch.nn.Module, kinds: Sequence[str]) -> str:
     if "ssm" not in kinds:
         return f"the block has no recurrent mixer: it adds {' and '.join(kinds) or 'nothing'}"
     homes = {type(part).__module__ for part in block.modules()}
-    if any(home.startswith("transformers.") for home in homes) and (have := _transformers()) < NEEDED:
+    if any(home.startswith("transformers.") for home in homes) and (have := release()) < NEEDED:
         return (
             f"transformers {'.'.join(map(str, have))} writes the recurrence of this mixer out in its forward; it is a "
             f"function that can be replaced from transformers {'.'.join(map(str, NEEDED))} on"
@@ -50,7 +50,8 @@ def why_none(block: torch.nn.Module, kinds: Sequence[str]) -> str:
     return "no kernel is known that carries out its recurrence; register_kernel states one"
 
 
-def _transformers() -> tuple[int, int]:
+def release() -> tuple[int, int]:
+    """Major and minor number of the installed transformers."""
     major, minor, *_ = version("transformers").split(".")
     return int(major), int(minor)
 
