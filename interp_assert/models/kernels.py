@@ -196,7 +196,21 @@ def bound(module: torch.nn.Module, name: str, carry_out: Callable[[str, Stand, A
             stand = _stand_in(name, found.__func__ if isinstance(found, staticmethod) else found, carry_out)
             stack.callback(setattr, owner, attribute, found)
             setattr(owner, attribute, staticmethod(stand) if isinstance(found, staticmethod) else stand)
+            if attribute == "forward" and isinstance(owner, type):
+                for part in (part for part in module.modules() if isinstance(part, owner)):
+                    _bind_kept(stack, name, part, carry_out)
         yield
+
+
+def _bind_kept(
+    stack: ExitStack, name: str, part: torch.nn.Module, carry_out: Callable[[str, Stand, Any, Any], Any]
+) -> None:
+    """accelerate keeps the ``forward`` that a module had and calls it by that reference."""
+    kept = vars(part).get("_old_forward")
+    if kept is not None:
+        stand = _stand_in(name, lambda _part, *args, **kwargs: kept(*args, **kwargs), carry_out)
+        stack.callback(setattr, part, "_old_forward", kept)
+        part._old_forward = functools.partial(stand, part)  # type: ignore[assignment]
 
 
 def _stand_in(name: str, kernel: Stand, carry_out: Callable[[str, Stand, Any, Any], Any]) -> Stand:

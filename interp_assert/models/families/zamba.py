@@ -28,8 +28,13 @@ def forward(see: Any, mixer: Any, hidden_states: torch.Tensor, *_: Any, **option
     batch, length, _width = hidden_states.shape
     heads, size, n, rank = mixer.n_mamba_heads, mixer.mamba_head_dim, mixer.ssm_state_size, mixer.time_step_rank
     u, gate = mixer.in_proj(hidden_states).transpose(1, 2).view(batch, -1, 2, length).unbind(2)
+    elsewhere = getattr(mixer.conv1d, "_hf_hook", None)  # of accelerate, which fetches weights when a module is called
+    if elsewhere is not None:
+        elsewhere.pre_forward(mixer.conv1d)
     weight = mixer.conv1d.weight.squeeze(1)
     u = convolve(u.contiguous(), weight, mixer.conv1d.bias, activation=mixer.activation)
+    if elsewhere is not None:
+        elsewhere.post_forward(mixer.conv1d, u)
     inside = (mixer.x_proj_weight @ u.reshape(batch, heads, size, length)).permute(0, 3, 1, 2)
     inside = see(inside.flatten(2), "ssm.x_proj").unflatten(2, (heads, -1)).permute(0, 2, 3, 1)
     time_step, B, C = inside.split((rank, n, n), 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from interp_assert.errors import EmptyBatch, SiteNotAvailable, UsageProblem
 from interp_assert.models import Model, edits, wrap
 from interp_assert.models.recurrent import Stepper, step_through
 
+from .. import spread
 from ..architectures import builder
 from .kinds import FAMILIES, distance, opened, states_of
 
@@ -205,3 +207,18 @@ def test_weights_are_as_they_were() -> None:
     if states_of(model):
         model.trace(builder.prompt(1, 5), read=["blocks.*.state"], write={"blocks.0.state": edits.scale(2.0)})
     model.verify_unchanged()
+
+
+@pytest.mark.parametrize("family", ["zamba", "mamba2", "minimax"])
+def test_weights_that_accelerate_keeps_on_disk(family: str, tmp_path: Path) -> None:
+    """It calls the forward that a module had when it came, and fetches weights when a module is called."""
+    pytest.importorskip("accelerate")
+    opened(family)
+    module = builder.build(family)
+    plain, spread_out = wrap(module, id="plain"), wrap(spread.offloaded(module, tmp_path), id="offloaded")
+    ids, sites = builder.prompt(2, 6), states_of(plain)
+    write = {sites[0]: edits.at(2, edits.zero())}
+    left, right = (model.trace(ids, read=sites, write=write) for model in (plain, spread_out))
+    assert spread.on_meta(spread_out.module)
+    assert all(torch.equal(left[site], right[site]) for site in sites)
+    assert torch.equal(left.logits, right.logits)
