@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import subprocess
 import sys
@@ -492,3 +493,54 @@ class TestPrecision:
         trace = model.trace(tiny.token_ids(), read=["blocks.-1.resid_post"])
         torch.testing.assert_close(model.unembed(trace["blocks.-1.resid_post"]), trace.logits, atol=2e-2, rtol=2e-2)
         model.verify_unchanged()
+
+
+class Block(torch.nn.Module):
+    """Scales the stream by a parameter of its own: a factor that an anatomy knows by its name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.up, self.down = torch.nn.Linear(16, 24), torch.nn.Linear(24, 16)
+        self.gain = torch.nn.Parameter(torch.linspace(0.5, 1.5, 16))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.gain * x + self.down(torch.tanh(self.up(x)))
+
+
+class OwnHead(torch.nn.Module):
+    """Unembeds by a product with a parameter, which no module applies."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = torch.nn.Embedding(40, 16)
+        self.layers = torch.nn.ModuleList(Block() for _ in range(3))
+        self.unembedding = torch.nn.Parameter(torch.randn(40, 16))
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        x = self.embed(ids)
+        for layer in self.layers:
+            x = layer(x)
+        return 3.0 * x @ self.unembedding.T
+
+
+@pytest.mark.parametrize("way", ["cpu", "disk"])
+def test_parameters_that_an_anatomy_knows_by_name(way: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    module = OwnHead()
+    plain = wrap(copy.deepcopy(module), id="own")
+    large = wrap(TestTheWaysOfAccelerate.ways(tmp_path)[way](module), id="own")
+    assert len(spread.on_meta(module)) == len(list(plain.module.parameters()))
+    assert "gain" in str(large.anatomy.replays)
+    assert "linear(unembedding)" in str(large.anatomy.readout and large.anatomy.readout.describe())
+    assert (large.anatomy.routes, large.anatomy.replays) == (plain.anatomy.routes, plain.anatomy.replays)
+    assert [proof.error for proof in large.anatomy.proofs] == [proof.error for proof in plain.anatomy.proofs]
+    ids = torch.arange(12).reshape(2, 6)
+    for site in plain.anatomy.sites:
+        ours, theirs = (model.trace(ids, read=[site], write={site: edits.scale(2.0)}) for model in (large, plain))
+        assert torch.equal(ours[site], theirs[site])
+        assert torch.equal(ours.logits, theirs.logits)
+    resid = plain.trace(ids, read="blocks.2.resid_post")["blocks.2.resid_post"]
+    assert torch.equal(large.unembed(resid), plain.unembed(resid))
+    ours, theirs = (next(twins(model)).trace(ids).logits for model in (large, plain))
+    assert torch.equal(ours, theirs)
+    large.verify_unchanged()
