@@ -13,11 +13,13 @@ from typing import Any
 
 import pytest
 import torch
+from torch.overrides import TorchFunctionMode
 
 from interp_assert.errors import InterpError, ModelBroken, ModelRefused, UsageProblem
 from interp_assert.models import (
     BatchHalved,
     Model,
+    calling,
     edits,
     for_batches,
     lending,
@@ -544,3 +546,24 @@ def test_parameters_that_an_anatomy_knows_by_name(way: str, tmp_path: Path) -> N
     ours, theirs = (next(twins(model)).trace(ids).logits for model in (large, plain))
     assert torch.equal(ours, theirs)
     large.verify_unchanged()
+
+
+def test_what_accelerate_does_is_not_counted_as_the_models_doing(tmp_path: Path) -> None:
+    """Function taps count the calls of torch functions; those that bring a weight come from elsewhere."""
+
+    class Seen(TorchFunctionMode):
+        def __init__(self) -> None:
+            super().__init__()
+            self.names: list[str] = []
+
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            self.names.append(str(func))
+            return func(*args, **(kwargs or {}))
+
+    plain = tiny.build("llama")
+    names = []
+    for module in (plain, spread.offloaded(plain, tmp_path)):
+        with torch.no_grad(), Seen() as seen:
+            calling.forward(module, tiny.token_ids())
+        names.append(seen.names)
+    assert names[0] == names[1]
