@@ -20,7 +20,7 @@ from typing import Any, Literal
 import torch
 from torch.overrides import TorchFunctionMode
 
-from .fused import call_openly, plain_attention
+from .fused import call_openly, over_an_axis, plain_attention
 from .graph import FunctionCall, Location, Recording
 from .layouts import AS_PRESENTED, Grid, Layout, layout_of
 from .residual import ONE, Factor
@@ -180,6 +180,8 @@ class _Watching(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        if over_an_axis():
+            return func(*args, **kwargs)
         if (opened := call_openly(self, func, args, kwargs)) is not None:
             return opened
         here = []

@@ -12,6 +12,11 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 
+def over_an_axis() -> bool:
+    """Whether ``torch.vmap`` is running: its tensors stand for slices of others and have no memory of their own."""
+    return torch._C._functorch.peek_interpreter_stack() is not None
+
+
 def call_openly(mode: TorchFunctionMode, func: Callable[..., Any], args: Any, kwargs: Any) -> Any | None:
     """Call a function that is written in terms of other torch functions so that ``mode`` sees those; None for all
     other functions, which are not called.

@@ -18,7 +18,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from .fused import call_openly
+from .fused import call_openly, over_an_axis
 from .layouts import Grid
 from .onloading import watched
 
@@ -377,6 +377,8 @@ class _Functions(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        if over_an_axis():
+            return func(*args, **kwargs)
         if (opened := call_openly(self, func, args, kwargs)) is not None:
             return opened
         recorder, recording = self.recorder, self.recorder.recording

@@ -119,8 +119,8 @@ def value_of(root: torch.nn.Module, name: str) -> torch.Tensor:
 def _nowhere(name: str) -> str:
     return (
         f"{name} is on the meta device and no values are kept for it: load the weights. If it is tied to another one, "
-        "both must be in one place of the device_map, and if that is the disk, older releases of transformers lose it: "
-        "upgrade transformers"
+        "both must be in one place of the device_map. Older releases of transformers lose tied weights that go to disk "
+        "(and all weights, where the whole model goes there): upgrade transformers"
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import inspect
 import subprocess
 import sys
 import tempfile
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 import torch
 from torch.overrides import TorchFunctionMode
+from transformers.integrations.accelerate import accelerate_disk_offload
 
 from interp_assert.errors import InterpError, ModelBroken, ModelRefused, UsageProblem
 from interp_assert.models import (
@@ -35,6 +37,8 @@ from interp_assert.models.recurrent import step_through
 from . import spread, tiny
 
 pytest.importorskip("accelerate", reason="large models need the extra interp-assert[large]")
+if "all_tied_weights_keys" not in inspect.getsource(accelerate_disk_offload):
+    pytest.skip("this release of transformers loses tied weights that go to disk", allow_module_level=True)
 
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "llama, tied": ("llama", {"tie_word_embeddings": True}),
