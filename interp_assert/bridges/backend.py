@@ -52,6 +52,10 @@ def open_backend(name: str, model: Model) -> Backend:
     if find_spec(name) is None:
         extra = name.replace("_", "-")
         raise BackendUnavailable(f"{name} is not installed: pip install 'interp-assert[{extra}]'")
+    from ..models.placement import is_spread
+
+    if is_spread(model.module):
+        raise BackendUnavailable(f"{model.id} is spread over several places, which {name} does not know of")
     opener = import_module(f".{BACKENDS[name]}", __package__)
     backend: Backend = opener.open_copy(model, copy.deepcopy(model.module))
     return backend

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import torch
 
-from .placement import brought, offloading, put_away
+from .placement import brought, is_spread, offloading, put_away
 
 __all__ = ["Recorder", "unseen", "watched"]
 
@@ -43,6 +43,9 @@ def unseen(root: torch.nn.Module) -> Iterator[None]:
     If the pass breaks off, the offloaded weights that it has left in place are taken away: accelerate does so after a
     module's forward, but not when that raises.
     """
+    if not is_spread(root):
+        yield
+        return
     with _wrapped(root, lambda _, hook: _Unseen(hook)):
         try:
             yield

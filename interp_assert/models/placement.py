@@ -35,7 +35,7 @@ __all__ = [
 
 def is_spread(root: torch.nn.Module) -> bool:
     """Whether accelerate has dispatched the module: then it may compute on several devices."""
-    return any(hasattr(part, "_hf_hook") for part in root.modules())
+    return any("_hf_hook" in vars(part) for part in root.modules())
 
 
 def hooks_of(part: torch.nn.Module) -> Iterator[Any]:

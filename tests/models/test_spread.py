@@ -17,6 +17,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 from transformers.integrations.accelerate import accelerate_disk_offload
 
+from interp_assert.bridges import backend
 from interp_assert.errors import InterpError, ModelBroken, ModelRefused, UsageProblem
 from interp_assert.models import (
     BatchHalved,
@@ -438,6 +439,12 @@ class TestTheWaysOfAccelerate:
         module.lm_head._hf_hook.tied_params_map[0] = {}
         with pytest.raises(ModelRefused, match=r"accelerate that mixes up weights .* accelerate>=1\.15"):
             wrap(module)
+
+    def test_other_libraries_are_not_asked(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(backend, "find_spec", lambda name: object())
+        large = wrap(spread.offloaded(tiny.build("llama"), tmp_path))
+        with pytest.raises(backend.BackendUnavailable, match="is spread over several places, which nnsight"):
+            backend.open_backend("nnsight", large)
 
     def test_weights_that_are_nowhere_are_refused(self) -> None:
         module = tiny.build("llama")
