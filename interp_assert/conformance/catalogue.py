@@ -15,7 +15,13 @@ from .stream import (
     lacks_readout,
     lacks_sums,
 )
-from .writes import compare_foreign_rows, compare_overwriting, compare_self_patch, compare_write_back
+from .writes import (
+    compare_foreign_rows,
+    compare_overwriting,
+    compare_self_patch,
+    compare_write_back,
+    lacks_writable,
+)
 
 __all__ = ["CHECKS"]
 
@@ -33,8 +39,20 @@ _LISTED = (
         lacks_readout,
         costs=2,
     ),
-    Check("write_back", "what is read, or written back unchanged, changes no logit", compare_write_back, costs=2),
-    Check("self_patch", "a site's own value, read in another pass, changes no logit", compare_self_patch, costs=2),
+    Check(
+        "write_back",
+        "what is read, or written back unchanged, changes no logit",
+        compare_write_back,
+        lacks_writable,
+        costs=2,
+    ),
+    Check(
+        "self_patch",
+        "a site's own value, read in another pass, changes no logit",
+        compare_self_patch,
+        lacks_writable,
+        costs=2,
+    ),
     Check(
         "attention",
         "what a head gives is its values, weighted by what it attends to",
@@ -45,6 +63,7 @@ _LISTED = (
         "overwriting",
         "what is overwritten changes its own block first, and the logits",
         compare_overwriting,
+        lacks_writable,
         rows=(1, 1),
         length=(3, 10),
         distinct=True,  # what is attended to does not matter where all tokens are the same
@@ -54,6 +73,7 @@ _LISTED = (
         "foreign_rows",
         "an edit of one row moves no other row and is gone after its pass",
         compare_foreign_rows,
+        lacks_writable,
         rows=(2, 4),
         draws=("position", "edit"),
     ),

@@ -172,8 +172,16 @@ def _in_row(row: int, edit: Callable[[torch.Tensor], torch.Tensor]) -> Callable[
     return in_row
 
 
+def lacks_writable(passes: Passes) -> str | None:
+    """Why no site can be written."""
+    if _writable(passes):
+        return None
+    reasons = [passes.anatomy.read_only(site) for site in passes.anatomy.routes]
+    return f"its sites can be read only: {next((reason for reason in reasons if reason), 'it has none')}"
+
+
 def _writable(passes: Passes) -> list[str]:
-    return [site for site in passes.anatomy.routes if site != "logits"]
+    return [site for site in passes.anatomy.routes if passes.anatomy.read_only(site) is None]
 
 
 def _groups(passes: Passes, sites: Sequence[str], length: int) -> Iterator[Sequence[str]]:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from ..errors import ModelRefused
+from ..errors import ModelRefused, SiteNotAvailable
 from .families import family_of
 from .graph import tensors_in
 from .taps import Watch
@@ -46,7 +46,12 @@ def streams_of(module: torch.nn.Module) -> Callable[[torch.Tensor], Sequence[tor
 def installed(
     module: torch.nn.Module, watches: Sequence[Watch], rows: tuple[int, int], after: Callable[[], None]
 ) -> Iterator[None]:
-    """Ask the module for its streams when a pass over ids begins, and give them to ``watches``."""
+    """Ask the module for its streams when a pass over ids begins, and give them to ``watches``.
+
+    Raises SiteNotAvailable for an edit.
+    """
+    if any(watch.writes for watch in watches):
+        raise SiteNotAvailable(f"Shown streams can be read, not written: {ShownTap.read_only}.")
     show = streams_of(module)
     assert show is not None
     asking = False

@@ -20,6 +20,7 @@ from interp_assert import (
     register_family,
     wrap,
 )
+from interp_assert.conformance import CHECKS, Passes
 from interp_assert.errors import (
     ModelBroken,
     ModelChanged,
@@ -214,6 +215,9 @@ class TestShownStreams:
         assert model.trace(tokens, read="blocks.0.resid_post", logits=False)["blocks.0.resid_post"].shape == (2, 12, D)
         with pytest.raises(SiteNotAvailable, match=r"'blocks.1.resid_post' can be read, not written: the module shows"):
             model.trace(tokens, write={"blocks.1.resid_post": edits.zero()})
+        passes = Passes.of(model)
+        assert [name for name in ("write_back", "overwriting", "foreign_rows") if not CHECKS[name].lacks(passes)] == []
+        assert CHECKS["chain"](model, tokens).holds
         assert "edits of residual streams: the module shows" in model.anatomy.report()
         with pytest.raises(UnprovenAnatomy, match=r"register_family\(Opaque\): Family\(readout="):
             model.unembed(streams[-1])
