@@ -11,6 +11,7 @@ import torch
 from .families.forms import forms_of
 from .flow import MATMULS, Flow, op_name
 from .graph import Call, KernelCall
+from .joined import join
 from .kernels import RESULT, KernelTap, form_for
 from .taps import Route, Tap, input_tap, nth_call, output_tap
 
@@ -159,6 +160,9 @@ class _Mixer:
                 elif not names & MATMULS:
                     first.append(call)
         self._one("ssm.in_proj", first, "projects the mixer's input")
+        if len(first) > 1 and (tap := join(self.recording, first)) is not None:
+            self.routes["ssm.in_proj"] = Route.at(tap)
+            del self.missing["ssm.in_proj"]
         self._one("ssm.x_proj", second, "projects the convolution's result, as Mamba-1 does to get dt, B and C")
 
     def _one(self, site: str, calls: list[Call], what: str) -> None:
@@ -169,7 +173,8 @@ class _Mixer:
                 return
         names = ", ".join(call.path.rpartition(".")[2] for call in calls)
         self.missing[site] = (
-            f"{len(calls)} modules, {names}, each {what.replace('projects', 'project')}; one name would be ambiguous"
+            f"{len(calls)} modules, {names}, each {what.replace('projects', 'project')}, and some are used before "
+            "all are there"
             if calls
             else f"no module {what}"
         )

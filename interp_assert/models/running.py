@@ -10,10 +10,11 @@ from typing import Any
 import torch
 
 from ..errors import SiteNotAvailable
-from . import calling, functions, hooks, kernels, shown
+from . import calling, functions, hooks, joined, kernels, shown
 from .anatomy import Anatomy
 from .edits import Edit, all_alone, carried_out, each_alone, touched
 from .functions import FunctionTap
+from .joined import JoinedTap
 from .kernels import KernelTap
 from .shown import ShownTap
 from .sites import part_of, position_axis
@@ -25,6 +26,7 @@ Installer = Callable[
 INSTALLERS: dict[type, Installer] = {
     Tap: hooks.installed,
     FunctionTap: functions.installed,
+    JoinedTap: joined.installed,
     KernelTap: kernels.installed,
     ShownTap: shown.installed,
 }

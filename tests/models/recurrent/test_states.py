@@ -264,6 +264,39 @@ def test_an_edit_of_the_convolution_reaches_b_and_c() -> None:
     assert not mamba2.trace(ids, read=["blocks.1.state"], write={"blocks.1.ssm.conv": mute_b})["blocks.1.state"].any()
 
 
+def test_a_projection_of_several_matrices_is_one_site() -> None:
+    model = opened("rwkv")
+    ids, site = builder.prompt(2, 6), "blocks.1.ssm.in_proj"
+    attention = model.module.get_submodule(f"{model.anatomy.blocks[1].path}.attention")
+    seen: list[torch.Tensor] = []
+    model.trace(ids, read=[site, "blocks.1.ssm.y", "blocks.1.ssm.gated"])  # proves them
+    handles = [
+        getattr(attention, name).register_forward_hook(lambda *call: seen.append(call[2].clone()))
+        for name in ("key", "value", "receptance")
+    ]
+    try:
+        trace = model.trace(ids, read=[site, "blocks.1.ssm.y", "blocks.1.ssm.gated"])
+    finally:
+        for handle in handles:
+            handle.remove()
+    assert torch.equal(trace[site], torch.cat(seen, -1))
+    width = seen[0].shape[-1]
+
+    def mute(part: int) -> Any:
+        return lambda joined: torch.cat([(at != part) * x for at, x in enumerate(joined.split(width, -1))], -1)
+
+    silent = model.trace(ids, read=[site, "blocks.1.ssm.y"], write={site: mute(1)})  # no values: a mean of zeros
+    assert not silent["blocks.1.ssm.y"].any()
+    assert not silent[site][..., width : 2 * width].any()
+    even = model.trace(ids, read=["blocks.1.ssm.y", "blocks.1.ssm.gated"], write={site: mute(2)})
+    assert torch.equal(even["blocks.1.ssm.y"], trace["blocks.1.ssm.y"])
+    torch.testing.assert_close(even["blocks.1.ssm.gated"], 0.5 * even["blocks.1.ssm.y"])
+    slope = model.trace(ids, read=[site], grad=True)
+    (gradient,) = torch.autograd.grad(slope.logits[0, -1, 9], slope[site])
+    assert all(part.any() for part in gradient[0].split(width, -1))
+    assert not gradient[1].any()
+
+
 @pytest.mark.parametrize("family", ["mamba", "jamba", "mamba2", "rwkv", "qwen3_next", "xlstm"])
 def test_reading_what_kernels_show_leaves_the_logits_bitwise_equal(family: str) -> None:
     model = opened(family)
