@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..models import calling
+from ..models.closeness import tolerance
 from ..models.lending import copies_well, other_weights
 from ..models.memory import available_memory, human
 from ..models.placement import is_spread
-from ..models.proof import draw_anew, tolerance
+from ..models.proof import draw_anew
 from ..models.running import trace_module
 from ..models.taps import take
 

@@ -6,28 +6,27 @@ must not move.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable
 from math import sqrt
 
 import torch
 
-from . import calling, kernels
+from . import calling
 from .anatomy import Anatomy, Proof
+from .closeness import distance, tolerance
 from .edits import Edit
-from .kernels import KernelTap, form_for
+from .kernel_proof import prove_kernels
+from .kernels import KernelTap
 from .lending import other_weights, rewritten
 from .opened import OpenModel
 from .placement import parameters
 from .running import trace_module
 from .sites import block_of, part_of
 from .summing import replayed
-from .taps import Watch, take
+from .taps import take
 
 PROOF_LENGTH = 8
 CAUSALITY = "changing the last token moves nothing before it"
-TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-5, torch.bfloat16: 2e-2, torch.float16: 4e-3}
-"""Largest relative error at which an identity counts as holding, by dtype; rounding, not slack."""
 
 
 def random_ids(model: OpenModel, *, rows: int, length: int) -> torch.Tensor:
@@ -38,13 +37,6 @@ def random_ids(model: OpenModel, *, rows: int, length: int) -> torch.Tensor:
     low, high = model.vocab_size // 5, max(model.vocab_size * 4 // 5, model.vocab_size // 5 + 2)
     row = torch.randint(low, min(high, model.vocab_size), (1, length), generator=generator)
     return row.repeat(rows, 1).to(model.device)
-
-
-def tolerance(anatomy: Anatomy, model: OpenModel) -> float:
-    """The limit for this model: that of its coarsest number format (some keep the stream in another than the
-    weights).
-    """
-    return max(TOLERANCE.get(dtype, 2e-2) for dtype in (model.dtype, anatomy.stream_dtype))
 
 
 def prove_at_load(anatomy: Anatomy, model: OpenModel) -> None:
@@ -95,7 +87,7 @@ def prove_part(anatomy: Anatomy, model: OpenModel, part: str) -> str | None:
     sites = [site for site in anatomy.routes if part_of(site) == part]
     ids = random_ids(model, rows=len(sites) + 1, length=length)
     if all(isinstance(anatomy.routes[site].write, KernelTap) for site in sites):
-        logits, kernel_proofs = _prove_kernels(anatomy, model, ids, sites)
+        logits, kernel_proofs = prove_kernels(anatomy, model, ids, sites)
         proofs = [*kernel_proofs, *_prove_writes(anatomy, model, ids, logits, part)]
     else:
         values, logits = _pass(anatomy, model, ids, read=sites)
@@ -112,37 +104,6 @@ def prove_part(anatomy: Anatomy, model: OpenModel, part: str) -> str | None:
     anatomy.proofs += proofs
     failed = next((proof for proof in proofs if not proof.holds), None)
     return None if failed is None else failed.describe()
-
-
-def _prove_kernels(
-    anatomy: Anatomy, model: OpenModel, ids: torch.Tensor, sites: list[str]
-) -> tuple[torch.Tensor, list[Proof]]:
-    """What stands in for a kernel gives what the kernel gives, on every block; and the logits of the pass in which it
-    stands in everywhere and nothing is changed.
-    """
-    by_tap = {anatomy.routes[site].write: site for site in sites}
-    proofs: list[Proof] = []
-
-    def compare(tap: KernelTap, shown: torch.Tensor, kernel: torch.Tensor) -> None:
-        stepwise = "state" in form_for(tap.kernel, (tap.site,)).sites
-        # kernels compute in float32 even where the weights are finer
-        limit = max(tolerance(anatomy, model), TOLERANCE[torch.float32]) if stepwise else 0.0
-        identity = "one step at a time, the recurrence gives what the kernel gives"
-        if not stepwise:
-            identity = "reading leaves the kernel's result bitwise equal"
-        site = by_tap[tap]
-        proofs.append(Proof(identity, block_of(site), distance(shown, kernel), limit, part_of(site)))
-
-    def look(site: str, value: torch.Tensor) -> None:
-        anatomy.seen[site] = tuple(value.shape)
-
-    watches = [Watch(tap, functools.partial(look, site), writes=False) for tap, site in by_tap.items()]
-    rows = (int(ids.shape[0]), int(ids.shape[1]))
-    with torch.no_grad(), kernels.installed(model.module, watches, rows, lambda: None, compare):
-        logits = take(calling.forward(model.module, ids), anatomy.logits_at)
-    silent = {*sites} - {f"blocks.{proof.block}.{proof.part}" for proof in proofs}
-    proofs += [Proof("the kernel is called", block_of(site), 1.0, 0.0, part_of(site)) for site in sorted(silent)]
-    return logits, proofs
 
 
 def _prove_weighted_values(anatomy: Anatomy, model: OpenModel, ids: torch.Tensor) -> list[Proof]:
@@ -175,13 +136,6 @@ def _pass(
     assert logits is not None
     anatomy.seen.update({site: tuple(value.shape) for site, value in values.items()})
     return values, logits
-
-
-def distance(left: torch.Tensor, right: torch.Tensor) -> float:
-    """||left - right|| / ||right||, in float64."""
-    left, right = left.detach().double(), right.detach().double()
-    scale, difference = right.norm(), (left - right).norm()
-    return float(difference / scale) if scale > 0 else float(difference)
 
 
 def _prove_chain(anatomy: Anatomy, values: dict[str, torch.Tensor], limit: float) -> list[Proof]:

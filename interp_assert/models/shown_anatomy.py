@@ -8,10 +8,11 @@ import torch
 
 from . import calling
 from .anatomy import Anatomy, Block, Proof
+from .closeness import distance, tolerance
 from .families import family_of
 from .layouts import ONE_STREAM
 from .opened import OpenModel
-from .proof import CAUSALITY, distance, random_ids, tolerance
+from .proof import CAUSALITY, random_ids
 from .readout import StatedReadout
 from .running import trace_module
 from .shown import ShownTap, streams_of
