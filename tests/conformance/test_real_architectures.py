@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 from models.architectures.builder import TYPES, build, quiet
+from packaging import version
 
 from interp_assert.conformance import CHECKS, Check, Finding, Passes, search
 from interp_assert.models import Model, load, wrap
@@ -58,6 +60,10 @@ TRAPPED = {
 """Families whose stepping is right for those who know how to step."""
 
 
+OF_NOW = version.parse(transformers.__version__) >= version.parse("5.20")
+"""Before, recurrent families stepped in other ways and had other traps."""
+
+
 def opened(model_type: str, **settings: object) -> Model:
     if model_type not in TYPES:
         pytest.skip(f"the installed transformers has no {model_type}")
@@ -77,11 +83,14 @@ def findings(model: Model, ids: torch.Tensor) -> dict[str, Finding]:
 def test_a_tiny_model_of_each_family_conforms(model_type: str, ids_of: Callable[..., torch.Tensor]) -> None:
     model = opened(model_type)
     found = findings(model, ids_of(model))
+    if not OF_NOW:
+        found.pop("cache_stepping", None)
     assert {name: finding.fault for name, finding in found.items() if not finding.holds} == {}
     assert {trap.name for finding in found.values() for trap in finding.traps} == set()
     assert len(found) >= 10
 
 
+@pytest.mark.skipif(not OF_NOW, reason="older releases of transformers have other traps")
 @pytest.mark.parametrize("model_type", TRAPPED)
 def test_a_trap_that_one_can_avoid_is_named_and_passed(model_type: str, ids_of: Callable[..., torch.Tensor]) -> None:
     model = opened(model_type)
@@ -103,6 +112,7 @@ def test_the_models_of_the_zoo_conform(name: str) -> None:
         assert 2 <= searched.tried <= 4
 
 
+@pytest.mark.skipif(not OF_NOW, reason="older releases of transformers have other traps")
 class TestTrapsThatNobodyCanAvoid:
     """They stay faults: a full pass and a step compute different things. But they are named."""
 
