@@ -86,7 +86,7 @@ _LISTED = (
     ),
     Check(
         "cache_stepping",
-        "stepping with the cache gives the logits of the full pass",
+        "stepping with the cache gives the logits and the states of the full pass",
         compare_stepping,
         lacks_cache,
         draws=("position",),

@@ -78,6 +78,10 @@ class Check:
                 )
         return self.on(passes or Passes.of(model), Example(ids, position, edit))
 
+    def applies_to(self, model: Model) -> bool:
+        """Whether the model has what the identity speaks of."""
+        return self.lacks(Passes.of(model)) is None
+
     def on(self, passes: Passes, example: Example) -> Finding:
         """The finding on one example. What the model raises is a finding too: it cannot run valid ids."""
         try:

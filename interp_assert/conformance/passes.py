@@ -72,7 +72,7 @@ class Passes:
     def in_float64(self) -> Passes | str:
         """Passes over a copy of the module in float64, or the reason why there is none."""
         if self.model.dtype == torch.float64:
-            return "it runs in float64 already"
+            return self  # what it computes in float32 all the same is lifted in the rerun
         if is_spread(self.module):
             return "its weights are spread over several places"
         if not copies_well(self.module):
@@ -94,6 +94,12 @@ class Passes:
         with other_weights(self.module, self.model.id) as module:
             draw_anew(module)
             yield Passes(self.model, self.anatomy.rebind(module), module)
+
+    def as_model(self) -> Model:
+        """A handle of the same model with this module and this anatomy."""
+        handle = copy.copy(self.model)
+        handle._module, handle._anatomy, handle._take_back = self.module, self.anatomy, None
+        return handle
 
     def accepts(self, option: str) -> bool:
         """Whether the module's ``forward`` takes an option."""

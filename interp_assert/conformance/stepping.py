@@ -8,6 +8,7 @@ from .check import Comparison
 from .distances import distance
 from .finding import Example, Seen, Trap
 from .passes import Passes
+from .states import compare_states, has_states
 from .traps import Stepping, diagnosed, stepped
 
 __all__ = ["compare_stepping", "lacks_cache"]
@@ -30,21 +31,31 @@ def lacks_cache(passes: Passes) -> str | None:
     if "causality" in passes.anatomy.missing:
         return "it is not causal, so a step cannot know what the full pass sees"
     try:
-        name = cache_name(passes)
+        steppable = cache_name(passes) is not None or has_states(passes)
     except Exception:  # a model that offers a cache and fails with it is told so by the check itself
         return None
-    return None if name else "it returns no cache that its forward pass would take back"
+    return None if steppable else "it returns no cache that its forward pass would take back"
 
 
 def compare_stepping(passes: Passes, example: Example) -> Comparison:
-    """One token at a time from an empty cache, and after a first part read at once, give the logits of the full pass.
+    """One token at a time from an empty cache, and after a first part read at once, give the logits of the full pass;
+    so do the states that the cache holds on the way, where one pass shows them.
 
     Where that fails, the known traps are tried: an identity that holds for whoever avoids one holds, and the trap is
     named; one that nobody can avoid is named and stays a fault.
     """
-    ids, length = example.ids, example.ids.shape[1]
     name = cache_name(passes)
-    assert name is not None
+    seen: list[Seen] = []
+    traps: dict[str, Trap] = {}
+    if name is not None:
+        seen, traps = _logits(passes, example, name)
+    if has_states(passes):
+        seen += compare_states(passes, example)
+    return Comparison(seen, tuple(traps.values()))
+
+
+def _logits(passes: Passes, example: Example, name: str) -> tuple[list[Seen], dict[str, Trap]]:
+    ids, length = example.ids, example.ids.shape[1]
     first = min(max(1, length // 2 if example.position is None else example.position), length - 1)
     full = passes.logits(ids)
     ways = {
@@ -70,7 +81,7 @@ def compare_stepping(passes: Passes, example: Example) -> Comparison:
                 detail += f", because {trap.name}"
                 size = trap.with_remedy if avoidable else size
         seen.append(Seen("logits", size, what, detail=detail))
-    return Comparison(seen, tuple(traps.values()))
+    return seen, traps
 
 
 def _since(logits: torch.Tensor, full: torch.Tensor, limit: float) -> str:

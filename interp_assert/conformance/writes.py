@@ -126,14 +126,16 @@ def _arrives(
 
 
 def _before(passes: Passes, site: str) -> list[str]:
-    """The places of the stream that are computed before a site."""
-    block = block_of(site)
-    stream = [place for place in stream_of(passes) if place != "logits"]
+    """The places of the stream that are computed before a site, except one that is read where the site is written: the
+    exit of a block may be the very tensor that enters the next."""
+    block, routes = block_of(site), passes.anatomy.routes
+    stream = [
+        place for place in stream_of(passes) if place != "logits" and routes[site].write not in routes[place].read
+    ]
     if block is None:
         return stream if site == "final_norm" else []
-    return [
-        place for place in stream if (block_of(place) or 0) < block or (place.endswith("resid_pre") and place != site)
-    ]
+    entry = f"blocks.{block}.resid_pre"
+    return [place for place in stream if (block_of(place) or 0) < block or (place == entry and place != site)]
 
 
 def compare_foreign_rows(passes: Passes, example: Example) -> Comparison:

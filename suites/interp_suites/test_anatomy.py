@@ -77,5 +77,5 @@ def test_padding(interp_model: Model, interp_search: dict[str, Any]) -> None:
 
 
 def test_cache_stepping(interp_model: Model, interp_search: dict[str, Any]) -> None:
-    """One token at a time with the cache gives the logits of the full pass."""
+    """One token at a time with the cache gives the logits of the full pass, and the states of a recurrence."""
     assert_conforms(interp_model, "cache_stepping", **interp_search)

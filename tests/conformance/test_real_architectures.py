@@ -181,3 +181,18 @@ def test_recurrent_models_are_never_padded_but_asked_about_what_follows(
         masked.clear()
         assert CHECKS["padding"](model, ids_of(model), passes=Watched.of(model)).holds
         assert any(masked) is padded
+
+
+@pytest.mark.skipif(not OF_NOW, reason="older releases of transformers step in other ways")
+@pytest.mark.parametrize("model_type", ["mamba2", "recurrent_gemma"])
+def test_states_of_the_block_after_are_not_those_of_the_cache(
+    model_type: str, ids_of: Callable[..., torch.Tensor]
+) -> None:
+    model = opened(model_type)
+    assert CHECKS["cache_stepping"](model, ids_of(model)).holds
+    routes = model.anatomy.routes
+    first, second = [site for site in routes if site.endswith(".state")][:2]
+    routes[first] = routes[second]
+    finding = CHECKS["cache_stepping"](model, ids_of(model))
+    assert (finding.holds, finding.site) == (False, first)
+    assert "not the state in the cache" in finding.fault
