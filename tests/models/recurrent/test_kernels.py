@@ -176,6 +176,51 @@ def _twice(see: Any, _mixer: Any, x: torch.Tensor) -> torch.Tensor:
     return torch.stack([see(see(step)) for step in x.unbind(1)], 1)
 
 
+def causal_conv1d_fn(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """(batch, feature, pos), under the name that mixers of transformers give theirs."""
+    return F.conv1d(F.pad(x, (2, 0)), weight[:, None], groups=x.shape[1])
+
+
+class Convolving(TimeMix):
+    def __init__(self) -> None:
+        super().__init__()
+        self.taps = nn.Parameter(torch.randn(D, 3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(causal_conv1d_fn(x.transpose(1, 2), self.taps).transpose(1, 2))
+
+
+class ConvolvingBefore(Block):
+    """A convolution of its own before a mixer that has one."""
+
+    def __init__(self, mixer: nn.Module) -> None:
+        super().__init__(mixer)
+        self.taps = nn.Parameter(torch.randn(D, 3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.mixer(causal_conv1d_fn(self.norm(x).transpose(1, 2), self.taps).transpose(1, 2))
+
+
+class Twice(TimeMix):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(super().forward(x))
+
+
+def test_the_mixers_own_call_of_a_kernel_is_meant() -> None:
+    module = LanguageModel(Convolving).eval()
+    module.blocks = nn.ModuleList(ConvolvingBefore(block.mixer) for block in module.blocks)
+    model, site = wrap(module.eval(), id="convolving"), "blocks.1.ssm.conv"
+    trace = model.trace(tokens(), read=[site, "blocks.1.ssm.x_proj"])
+    with torch.no_grad():
+        expected = module.blocks[1].mixer.project(trace[site])
+    torch.testing.assert_close(trace["blocks.1.ssm.x_proj"], expected)
+
+
+def test_two_recurrences_in_a_block_are_ambiguous() -> None:
+    with pytest.raises(SiteNotAvailable, match="the block runs 2 recurrences; one name would be ambiguous"):
+        wrapped(Twice).trace(tokens(), read=["blocks.0.state"])
+
+
 def test_what_cannot_be_registered() -> None:
     with pytest.raises(UsageProblem, match="cannot be found by a name"):
         register_kernel(lambda x: x)

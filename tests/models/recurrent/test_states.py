@@ -153,6 +153,28 @@ class TestHowAStateIsEdited:
             assert torch.equal(states[:, : step + 1], plain[:, : step + 1])
             assert not states[:, step + 1 :].any()
 
+    def test_a_function_sees_what_it_made_of_earlier_states(self, model: Model) -> None:
+        seen: list[torch.Tensor] = []
+
+        def double(states: torch.Tensor) -> torch.Tensor:
+            seen.append(states.clone())
+            return 2.0 * states
+
+        ids = builder.prompt(2, 5)
+        states = model.trace(ids, read=[self.SITE], write={self.SITE: double})[self.SITE]
+        for step in range(5):
+            assert torch.equal(seen[step][:, :step], states[:, :step])
+            torch.testing.assert_close(2.0 * seen[step][:, step], states[:, step])
+
+        def later_sees_earlier(states: torch.Tensor) -> torch.Tensor:
+            return torch.ones_like(states) if not states[:, 1].any() else states + states[:, :1]
+
+        write = {self.SITE: edits.at([1, 3], later_sees_earlier)}
+        trace = model.trace(ids, read=[self.SITE], write=write)[self.SITE]
+        without = model.trace(ids, read=[self.SITE], write={self.SITE: edits.at(1, edits.replace(1.0))})[self.SITE]
+        assert (trace[:, 1] == 1).all()
+        torch.testing.assert_close(trace[:, 3], without[:, 3] + 1)
+
     def test_all_ways_to_say_the_same_give_the_same(self, model: Model) -> None:
         ids = builder.prompt(2, 7)
 

@@ -164,7 +164,9 @@ class TestTheKernelsAreBack:
         donor = model.trace(other, read=[self.SITE])[self.SITE]
 
         def from_another_run(states: torch.Tensor) -> torch.Tensor:
-            model.module(input_ids=other, use_cache=False)
+            model.module(
+                input_ids=other[:, :3], use_cache=False
+            )  # of another length: none of these states is asked for
             inner = wrapped.trace(other, read=[self.SITE])[self.SITE]
             assert torch.equal(inner, donor)
             return inner
