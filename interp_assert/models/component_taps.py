@@ -126,12 +126,21 @@ def _tap_of_side(flow: Flow, stage: Stage, side: Side) -> AnyTap | None:
             value = source
         elif (scaled := scaling(flow, op)) is not None:
             value, factor = scaled[0], factor.times(scaled[1])
-        elif shapes[side.value] == shapes[stage.after]:
+        elif _is_residual(flow, shapes[side.value], shapes[stage.after]):
             made = made_by_function(flow.recording, side.value, side.factor)
             return _inside(stage.call, made or taken_by_function(flow.recording, side.value, side.factor))
         else:
             return None
     return output_tap(flow.recording, call, value, factor)
+
+
+def _is_residual(flow: Flow, shape: tuple[int, ...], residual: tuple[int, ...]) -> bool:
+    """Whether a tensor of this shape is added to the stream as a whole, perhaps with its streams on an axis of their
+    own.
+    """
+    grid = flow.recording.grid
+    apart = grid is not None and grid.merged == "feature" and len(shape) == 4 and prod(shape) == prod(residual)
+    return shape == residual or apart
 
 
 def _inside(block: Call, tap: AnyTap | None) -> AnyTap | None:

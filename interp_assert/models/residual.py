@@ -166,11 +166,24 @@ def factor_of(flow: Flow, argument: object) -> Factor | None:
     return Factor(float(leaf.item())) if leaf.numel() == 1 else None
 
 
+_NORMALISING = frozenset(
+    {"native_layer_norm", "native_group_norm", "native_batch_norm", "_fused_rms_norm", "rms_norm", "rsqrt", "sqrt"}
+    | {"var", "var_mean", "std", "norm", "linalg_vector_norm"}
+)
+
+
 def is_norm(flow: Flow, call: Call, source: int, value: int) -> bool:
-    """A module that keeps the shape and holds no matrix: only gains and biases."""
+    """A module that keeps the shape, divides by a size that it works out, and holds no matrix but gains and biases."""
     shapes = flow.recording.shapes
     same = prod(shapes[source]) == prod(shapes[value]) and shapes[source][-1] == shapes[value][-1]
-    return same and all(parameter.ndim <= 1 for parameter in call.module.parameters())
+    if not same or any(parameter.ndim > 1 for parameter in call.module.parameters()):
+        return False
+    return any(_normalises(op) for op in flow.recording.ops[call.first_op : call.end_op])
+
+
+def _normalises(op: Op) -> bool:
+    power = op.args[1] if op_name(op) == "pow" and len(op.args) > 1 else 0
+    return op_name(op) in _NORMALISING or (isinstance(power, int | float) and power < 0)
 
 
 def _same_size(flow: Flow, argument: object, value: int) -> bool:
