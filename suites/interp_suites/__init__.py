@@ -45,9 +45,15 @@ _ANATOMY = (
 )
 
 SHIPPED = (
-    Suite("anatomy", "interp_suites.test_anatomy", checks=tuple(f"anatomy/{name}" for name in _ANATOMY), floors=None),
     Suite("circuits", "interp_suites.test_circuits", checks=("circuits/induction",), floors=(0.0, 1.0)),
     Suite("lens", "interp_suites.test_lens", checks=("lens/crossover",), floors=(0.0, 1.0)),
+    Suite(
+        "anatomy",
+        "interp_suites.test_anatomy",
+        checks=tuple(f"anatomy/{name}" for name in _ANATOMY),
+        floors=None,
+        by_name_only=True,  # it asks about a model's code more than about its weights, and costs several hundred passes
+    ),
     Suite("backends", "interp_suites.test_backends", by_name_only=True),
     Suite("timing", "interp_suites.test_timing", by_name_only=True, needs_plugin="benchmark"),
 )

@@ -27,7 +27,7 @@ class ToyModel:
     n_parameters = 3412992
     batch_tokens = 8192
 
-    def __init__(self, id: str, device: str | None) -> None:
+    def __init__(self, id: str, device: str | None = None) -> None:
         self.id = id
         self.on_disk = self.n_parameters // 4 * 3 if device == "auto" else 0
         with (HERE / "loads.txt").open("a") as log:

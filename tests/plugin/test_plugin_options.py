@@ -86,7 +86,7 @@ class TestWhatIsRefused:
             ("--interp-batch-tokens=0", "--interp-batch-tokens=0: it must be at least 1"),
             (
                 "--interp-suites=nope",
-                "--interp-suites=nope: no suite 'nope'; there are anatomy, circuits, lens, backends, timing, toy,*",
+                "--interp-suites=nope: no suite 'nope'; there are circuits, lens, anatomy, backends, timing, toy,*",
             ),
             ("--interp-suites=none,toy", "*none cannot be combined with suites"),
             ("--interp-floor=toy/claims=1", "*no check 'toy/claims'; floors can be set for circuits/induction, lens*"),

@@ -233,8 +233,8 @@ class TestLoading:
             opened = []
             make = ToyModel.__init__
 
-            def watched(self, id):
-                make(self, id)
+            def watched(self, id, device=None):
+                make(self, id, device)
                 alive = [model.id for model in (reference() for reference in opened) if model is not None]
                 (stand_in.HERE / "alive.txt").open("a").write(f"{id} {alive}\\n")
                 self.itself = self  # as models do: only the garbage collector frees it
