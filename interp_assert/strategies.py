@@ -14,8 +14,10 @@ Nothing else of interp-assert imports hypothesis.
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from random import Random
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -157,7 +159,8 @@ def smallest(
     """The smallest example of ``strategy`` of which ``failure`` says something, or None if it says None of all.
 
     ``examples`` (by default as ``budget`` allows) are tried; once one fails, at most ``shrinks`` further ones, so
-    that a search on a large model ends. Examples are told apart by their ``repr``; each is tried once.
+    that a search on a large model ends. Examples are told apart by their ``repr``; each is tried once. The same seed
+    tries the same ones, whatever else is imported.
     """
     said: dict[str, R | None] = {}
     left = shrinks
@@ -175,10 +178,32 @@ def smallest(
 
     chosen = _settings(examples or n_examples(budget))
     try:
-        example = find(strategy, fails, settings=chosen, random=Random(seed))
+        with _whatever_else_is_imported():
+            example = find(strategy, fails, settings=chosen, random=Random(seed))
     except NoSuchExample:
         return None
     return Smallest(example, said[repr(example)], len(said))
+
+
+@contextmanager
+def _whatever_else_is_imported() -> Iterator[None]:
+    """Newer releases of hypothesis also draw numbers that they find in the source of the user's own modules. The same
+    seed would then try other examples wherever other modules are imported, or where this package is installed to be
+    edited."""
+    try:
+        providers: Any = import_module("hypothesis.internal.conjecture.providers")
+        look = providers._get_local_constants
+    except (ImportError, AttributeError):  # older releases draw from the strategy alone
+        yield
+        return
+    nothing = providers.Constants()
+    providers.CONSTANTS_CACHE.cache.clear()
+    providers._get_local_constants = lambda: nothing
+    try:
+        yield
+    finally:
+        providers._get_local_constants = look
+        providers.CONSTANTS_CACHE.cache.clear()
 
 
 def _settings(examples: int) -> settings:

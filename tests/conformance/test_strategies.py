@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from pathlib import Path
+
 import pytest
 import torch
 from hypothesis import given
+from hypothesis import strategies as st
 from models.tiny import build
 from models.tiny_models import gpt2, word_tokenizer
 
@@ -88,6 +92,21 @@ def test_the_same_seed_tries_the_same_examples_and_another_one_others(model: Mod
         return seen
 
     assert tried(0) == tried(0) != tried(1)
+
+
+def test_modules_of_the_user_do_not_change_what_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Newer releases of hypothesis take numbers from their source."""
+
+    def tried() -> list[int]:
+        seen: list[int] = []
+        smallest(st.integers(0, 10**9), seen.append, examples=200)
+        return seen
+
+    before = tried()
+    (tmp_path / "settings_of_mine.py").write_text("LIMITS = [" + ", ".join(map(str, range(1000, 1400))) + "]")
+    monkeypatch.syspath_prepend(str(tmp_path.resolve()))
+    import_module("settings_of_mine")
+    assert tried() == before
 
 
 def test_a_failure_shrinks_to_the_smallest_example(model: Model) -> None:
