@@ -33,13 +33,15 @@ class Passes:
 
     def __init__(self, model: Model, anatomy: Anatomy, module: torch.nn.Module) -> None:
         self.model, self.anatomy, self.module = model, anatomy, module
+        self.futile: set[str] = set()
+        """experiments that explained nothing on this model, and need not be made for every further input"""
 
     @classmethod
     def of(cls, model: Model) -> Passes:
         """The passes over the model itself. What proofs withdrew at load is examined too."""
         return cls(model, model.anatomy.as_claimed(), model.module)
 
-    @property
+    @cached_property
     def limit(self) -> float:
         """The largest relative difference that passes for rounding unasked: that of the number format, growing with
         the root of the number of blocks, as independent rounding errors add up."""

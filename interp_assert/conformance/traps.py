@@ -52,12 +52,15 @@ def diagnosed(passes: Passes, steps: Stepping, full: torch.Tensor, what: str, si
     """The first known trap without which the logits are those of the full pass, and whether whoever steps can avoid it:
     then the identity holds for those who do. None if no known trap explains the difference."""
     for name, remedy, avoidable, left in _experiments(passes, steps, full):
+        if name in passes.futile:
+            continue
         try:
             again = left()
         except Exception:  # an experiment that this model cannot carry out tells nothing
-            continue
+            again = inf
         if again <= passes.limit:
             return Trap(name, what, size, remedy, again), avoidable
+        passes.futile.add(name)
     return None
 
 
