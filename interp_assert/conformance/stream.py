@@ -134,7 +134,7 @@ def compare_sums(passes: Passes, example: Example) -> Comparison:
     parts = {
         block.index: [
             f"blocks.{block.index}.{part}"
-            for part in ("resid_pre", *(f"{kind}.out" for kind in block.kinds), "resid_post")
+            for part in ("resid_pre", *(f"{name}.out" for name in block.names), "resid_post")
         ]
         for block in known
     }
@@ -145,7 +145,7 @@ def compare_sums(passes: Passes, example: Example) -> Comparison:
         assert replay is not None
         total = replayed(anatomy, block.index, replay, values)
         post = f"blocks.{block.index}.resid_post"
-        addends = " + ".join(("resid_pre", *(f"{kind}.out" for kind in block.kinds)))
+        addends = " + ".join(("resid_pre", *(f"{name}.out" for name in block.names)))
         seen.append(Seen(post, distance(total, values[post]), f"{addends} is not resid_post"))
     return Comparison(seen)
 

@@ -109,7 +109,7 @@ def _experiments(passes: Passes, steps: Stepping, full: torch.Tensor) -> Iterato
 def keeps_only_keys(passes: Passes) -> bool:
     """Whether every block mixes positions by attention only: then the cache holds keys and values, and any number of
     tokens may follow it. A recurrence that takes one step at a time may restart where several come at once."""
-    return {kind for block in passes.anatomy.blocks for kind in block.kinds} <= {"attn", "mlp"}
+    return {kind for block in passes.anatomy.blocks for kind in block.kinds} <= {"attn", "mlp", "side"}
 
 
 def _by_row(passes: Passes, steps: Stepping) -> torch.Tensor:

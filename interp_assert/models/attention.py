@@ -172,6 +172,10 @@ def _add_operand(flow: Flow, made: FunctionCall, operand: _Operand, part: str, h
     if part == "attn.v":
         factor = ONE  # a scale of the values is no part of the softmax's
     shape, n_heads = flow.recording.shapes[operand.value], heads.n_heads or 1
+    positions = shape[operand.axes.index("pos")] if "pos" in operand.axes else flow.length
+    if positions not in (flow.length, flow.recording.rows[1]):
+        heads.missing[part] = "attention takes others beside those of the positions (compressed ones)"
+        return
     own = shape[operand.axes.index("head")] if "head" in operand.axes else shape[0] // flow.recording.rows[0]
     if part == "attn.q":
         own = n_heads

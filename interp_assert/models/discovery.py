@@ -22,6 +22,7 @@ from .opened import OpenModel
 from .readout import Readout, StatedReadout
 from .shown import streams_of
 from .shown_anatomy import discover_shown
+from .sites import unnumbered
 from .survey import d_model_of, survey
 from .taps import Route, nth_call
 from .unembedding import find_readout, find_tail
@@ -184,13 +185,8 @@ def _block_routes(recording: Recording, index: int, stage: Stage, inside: BlockP
     taps = stage.entry.tap(recording), stage.exit.tap(recording)
     named = {"resid_pre": Route.at(taps[0]), **inside.routes, "resid_post": Route.at(taps[1])}
     order = [*_ORDER, *(part for part in named if part not in _ORDER)]
-    in_order = sorted(named, key=lambda part: (order.index(_unnumbered(part)), part))
+    in_order = sorted(named, key=lambda part: (order.index(unnumbered(part)), part))
     return {f"blocks.{index}.{part}": named[part] for part in in_order}
-
-
-def _unnumbered(part: str) -> str:
-    """``mlp.1.out`` -> ``mlp.out``."""
-    return ".".join(piece for piece in part.split(".") if not piece.isdigit())
 
 
 def _collect_missing(parts: Sequence[BlockParts], missing: dict[str, str]) -> None:

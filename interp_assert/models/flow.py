@@ -93,7 +93,10 @@ class Flow:
 
     def depends(self, value: int, base: int) -> bool:
         """Whether ``base`` went into ``value`` in any way."""
-        goals = {base, self.origin(base)}
+        origin = self.origin(base)
+        goals = {base, origin}
+        made = self.op(origin)
+        since = -1 if made is None else made.index  # what ran before cannot have taken it
         seen: set[int] = set()
         todo = [value]
         while todo:
@@ -104,7 +107,7 @@ class Flow:
                 continue
             seen.add(at)
             op = self.op(at)
-            if op is not None:
+            if op is not None and op.index > since:
                 todo.extend(op.inputs)
         return False
 

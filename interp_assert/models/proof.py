@@ -21,7 +21,7 @@ from .lending import other_weights, rewritten
 from .opened import OpenModel
 from .placement import parameters
 from .running import trace_module
-from .sites import block_of, part_of
+from .sites import block_of, part_of, unnumbered
 from .summing import replayed
 from .taps import take
 
@@ -92,9 +92,9 @@ def prove_part(anatomy: Anatomy, model: OpenModel, part: str) -> str | None:
     else:
         values, logits = _pass(anatomy, model, ids, read=sites)
         proofs = _prove_writes(anatomy, model, ids, logits, part)
-    if part == "attn.head_out":
-        proofs += _prove_weighted_values(anatomy, model, ids)
-    if part == "attn.pattern":
+    if unnumbered(part) == "attn.head_out":
+        proofs += _prove_weighted_values(anatomy, model, ids, part)
+    if unnumbered(part) == "attn.pattern":
         for site in sites:
             total = values[site].float().sum(-1)
             sinks = bool((total < 0.99).any())  # a share of the attention that goes to no position
@@ -106,11 +106,11 @@ def prove_part(anatomy: Anatomy, model: OpenModel, part: str) -> str | None:
     return None if failed is None else failed.describe()
 
 
-def _prove_weighted_values(anatomy: Anatomy, model: OpenModel, ids: torch.Tensor) -> list[Proof]:
+def _prove_weighted_values(anatomy: Anatomy, model: OpenModel, ids: torch.Tensor, part: str) -> list[Proof]:
     """Where nothing is computed between the product and the projection, a head's output is pattern times values."""
     proofs = []
     for block in anatomy.blocks:
-        names = [f"blocks.{block.index}.attn.{part}" for part in ("pattern", "v", "head_out")]
+        names = [f"blocks.{block.index}.{part.replace('head_out', what)}" for what in ("pattern", "v", "head_out")]
         if not block.weighted_values or not all(name in anatomy.routes for name in names):
             continue
         values, _ = _pass(anatomy, model, ids[:1], read=names)
@@ -118,9 +118,7 @@ def _prove_weighted_values(anatomy: Anatomy, model: OpenModel, ids: torch.Tensor
         value = value.repeat_interleave(pattern.shape[1] // value.shape[2], 2)
         error = distance(torch.einsum("bhqk,bkhd->bqhd", pattern, value), out)
         limit = tolerance(anatomy, model)
-        proofs.append(
-            Proof("a head's output is its pattern times its values", block.index, error, limit, "attn.head_out")
-        )
+        proofs.append(Proof("a head's output is its pattern times its values", block.index, error, limit, part))
     return proofs
 
 

@@ -71,9 +71,14 @@ def part_of(site: str) -> str:
     return match.group(2) if match else site
 
 
+def unnumbered(part: str) -> str:
+    """``mlp.1.out`` -> ``mlp.out``: which of several components of a kind it is, left out."""
+    return ".".join(piece for piece in part.split(".") if not piece.isdigit())
+
+
 def position_axis(site: str) -> int:
     """The axis of positions in a site's value: that of the queries in a pattern."""
-    return 2 if part_of(site) == "attn.pattern" else 1
+    return 2 if unnumbered(part_of(site)) == "attn.pattern" else 1
 
 
 def block_of(site: str) -> int | None:

@@ -149,7 +149,7 @@ class _Search:
             (where, source), handed = next(iter(floats.items())), call.outputs[out]
             if is_norm(self.flow, call, source, handed):
                 self.norm_taps[value] = output_tap(self.flow.recording, call, handed)
-            else:
+            elif len(self.flow.recording.shapes[source]) <= 3:  # else no vector for each position
                 self.head_taps[value] = located_tap(self.flow.recording, call, "input", where)
         return value
 
