@@ -53,7 +53,8 @@ def refuse_unopenable(config: Mapping[str, Any], where: str, *, trust_remote_cod
     named = f"model_type {kind!r}, architectures {', '.join(architectures) or 'none named'}"
     if causal(kind) is False:
         raise ModelRefused(f"{where} is no causal language model ({named}): transformers has no such head for it")
-    if architectures and not any(_LANGUAGE_MODEL_CLASS.search(name) for name in architectures):
+    own = _causal_class(kind)
+    if architectures and not any(name == own or _LANGUAGE_MODEL_CLASS.search(name) for name in architectures):
         raise ModelRefused(f"{where} is no causal language model ({named}): it was saved without a language-model head")
 
 
@@ -65,10 +66,20 @@ def known(model_type: Any) -> bool | None:
 
 def causal(model_type: Any) -> bool | None:
     """Whether AutoModelForCausalLM opens this model type; None if its table cannot be found."""
-    found = re.search(
-        r"^MODEL_FOR_CAUSAL_LM_MAPPING_NAMES = .*?^\)", _table("modeling_auto.py"), re.DOTALL | re.MULTILINE
-    )
-    return f'("{model_type}",' in found[0] if found else None
+    table = _causal_table()
+    return f'("{model_type}",' in table if table else None
+
+
+def _causal_class(model_type: Any) -> str | None:
+    """The class that AutoModelForCausalLM opens a model type with, if its table says one."""
+    found = re.search(rf'\("{re.escape(str(model_type))}",\s*"(\w+)"', _causal_table())
+    return found[1] if found else None
+
+
+def _causal_table() -> str:
+    table = _table("modeling_auto.py")
+    found = re.search(r"^MODEL_FOR_CAUSAL_LM_MAPPING_NAMES = .*?^\)", table, re.DOTALL | re.MULTILINE)
+    return found[0] if found else ""
 
 
 def _registered(model_type: Any) -> bool:
