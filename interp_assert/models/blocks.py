@@ -70,20 +70,22 @@ class Stack:
     def parent(self) -> str:
         return self.path.rpartition(".")[0]
 
-    def overlaps(self, other: Stack) -> bool:
-        """Whether the two ran in turns and not one after the other."""
-        return self.calls[0].index < other.calls[-1].index and other.calls[0].index < self.calls[-1].index
+    def takes_turns_with(self, other: Stack) -> bool:
+        """Whether the two ran in turns, not one after the other, and hold modules of the same class."""
+        alike = {type(call.module) for call in self.calls} & {type(call.module) for call in other.calls}
+        in_turns = self.calls[0].index < other.calls[-1].index and other.calls[0].index < self.calls[-1].index
+        return in_turns and bool(alike)
 
 
 def find_stages(recording: Recording, stated: Sequence[str] | None = None) -> tuple[str, list[Stage]] | None:
     """The path of the block list and its executions in order, or None where the model has no such list.
 
     The rule: of the outermost lists of composite modules, the one whose last call ends last among those with at least
-    two executions (a one-block model has a list with a single one). Lists that run in turns with it, and whose members
-    also hand the stream on to each other, are part of the same stack. Where members hand nothing on because the model
-    keeps the parts of its blocks in several lists, the i-th members of all of them are the i-th block. A model without
-    any such list is made of its recurrent modules (``nn.GRU``). Where a family states the paths of the blocks, they are
-    these.
+    two executions (a one-block model has a list with a single one). Lists of such blocks that run in turns with it, and
+    whose members also hand the stream on to each other, are part of the same stack. Where members hand nothing on
+    because the model keeps the parts of its blocks in several lists, the i-th members of all of them are the i-th
+    block. A model without any such list is made of its recurrent modules (``nn.GRU``). Where a family states the paths
+    of the blocks, they are these.
     """
     stacks = _stacks(recording, composite=True)
     if stated is not None or not stacks:
@@ -91,7 +93,7 @@ def find_stages(recording: Recording, stated: Sequence[str] | None = None) -> tu
         stages = _connect(recording, calls) if calls else []
         return ("", stages) if stages else None
     chosen = max(stacks, key=lambda stack: (len(stack.calls) >= 2, stack.calls[-1].end_op))
-    linked = [stack for stack in stacks if stack.overlaps(chosen) and _links(recording, stack.calls)]
+    linked = [stack for stack in stacks if stack.takes_turns_with(chosen) and _links(recording, stack.calls)]
     if chosen in linked:
         together = sorted((call for stack in linked for call in stack.calls), key=lambda call: call.index)
         return chosen.path, _connect(recording, together)
@@ -265,31 +267,28 @@ def _side_by_side(recording: Recording, chosen: Stack) -> list[Stage]:
     if len(lists) < 2 or in_order != sorted(in_order):
         return []
     scope = recording.calls[chosen.calls[0].parent]
+    entries = [_entry_of(recording, turn[0]) for turn in turns]
+    exits = [*entries[1:], _taken_next(recording, turns[-1][-1])]
     stages = []
-    for turn in turns:
-        entering = next(iter(_streams(recording, turn[0].inputs)), None)
-        leaving = next(iter(_streams(recording, turn[-1].outputs)), None)
-        if entering is None or leaving is None:
+    for turn, entry, exit_ in zip(turns, entries, exits, strict=True):
+        if entry is None or exit_ is None:
             return []
-        exit_, end_op = _after_writes(recording, scope, Port(turn[-1], "output", leaving))
-        entry = Port(turn[0], "input", entering)
-        after = exit_.value(exit_.where)
-        stages.append(Stage(scope, entry, exit_, entry.value(entering), after, turn[0].first_op, end_op))
+        before, after = entry.value(entry.where), exit_.value(exit_.where)
+        stages.append(Stage(scope, entry, exit_, before, after, turn[0].first_op, exit_.call.first_op))
     return stages
 
 
-def _after_writes(recording: Recording, scope: Call, port: Port) -> tuple[Port, int]:
-    """Where the stream is handed on once the model has written into what a module handed out: the next module that
-    takes it.
-    """
-    value, end_op = port.value(port.where), port.call.end_op
-    for op in recording.ops[end_op:]:
-        if op.call == scope.index and op.name.split(".")[1].endswith("_") and op.inputs[:1] == (value,):
-            value, end_op = op.outputs[0], op.index + 1
-    if value == port.value(port.where):
-        return port, end_op
-    for call in recording.calls[port.call.index + 1 :]:
-        for where, taken in call.inputs.items():
-            if taken == value:
-                return Port(call, "input", where), end_op
-    return port, port.call.end_op
+def _entry_of(recording: Recording, call: Call) -> Port | None:
+    where = next(iter(_streams(recording, call.inputs)), None)
+    return None if where is None else Port(call, "input", where)
+
+
+def _taken_next(recording: Recording, last: Call) -> Port | None:
+    """Where the first module after the blocks takes what became of their stream."""
+    made = {value for op in recording.ops[last.end_op :] for value in op.outputs} | set(last.outputs.values())
+    shapes = {recording.shapes[value] for value in last.outputs.values()}
+    for call in recording.calls[last.index + 1 :]:
+        for where, value in _streams(recording, call.inputs).items():
+            if call.first_op >= last.end_op and value in made and recording.shapes[value] in shapes:
+                return Port(call, "input", where)
+    return None
