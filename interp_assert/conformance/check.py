@@ -8,6 +8,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageProblem
+from ..models.batching import out_of_memory
 from .double import everything_in_float64
 from .finding import Example, Finding, Seen, Trap
 from .passes import Passes
@@ -87,7 +88,7 @@ class Check:
         try:
             found = self.compare(passes, example)
         except Exception as error:
-            if isinstance(error, MemoryError) or "out of memory" in str(error):
+            if out_of_memory(error):
                 raise
             return Finding(self.name, self.identity, float("inf"), 0.0, None, example, "the model raises", error=error)
         return self._judge(passes, example, found)

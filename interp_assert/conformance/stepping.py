@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from ..models.batching import out_of_memory
 from .check import Comparison
 from .distances import distance
 from .finding import Example, Seen, Trap
@@ -32,7 +33,9 @@ def lacks_cache(passes: Passes) -> str | None:
         return "it is not causal, so a step cannot know what the full pass sees"
     try:
         steppable = cache_name(passes) is not None or has_states(passes)
-    except Exception:  # a model that offers a cache and fails with it is told so by the check itself
+    except Exception as error:  # a model that offers a cache and fails with it is told so by the check itself
+        if out_of_memory(error):
+            raise
         return None
     return None if steppable else "it returns no cache that its forward pass would take back"
 

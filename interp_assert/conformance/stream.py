@@ -8,7 +8,8 @@ from math import inf
 
 import torch
 
-from ..models.graph import Recording, record
+from ..models.graph import Recording
+from ..models.recording import record
 from ..models.summing import replayed
 from .check import Comparison
 from .distances import bitwise, distance, distances

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from ..models.batching import out_of_memory
 from ..models.taps import take
 from .distances import distance
 from .finding import Trap
@@ -56,7 +57,9 @@ def diagnosed(passes: Passes, steps: Stepping, full: torch.Tensor, what: str, si
             continue
         try:
             again = left()
-        except Exception:  # an experiment that this model cannot carry out tells nothing
+        except Exception as error:  # an experiment that this model cannot carry out tells nothing
+            if out_of_memory(error):
+                raise
             again = inf
         if again <= passes.limit:
             return Trap(name, what, size, remedy, again), avoidable

@@ -17,9 +17,10 @@ from .dissection import dissect
 from .embedding import embedding_tap
 from .families import family_of
 from .flow import Flow
-from .graph import Recording, record
+from .graph import Recording
 from .opened import OpenModel
 from .readout import Readout, StatedReadout
+from .recording import record
 from .shown import streams_of
 from .shown_anatomy import discover_shown
 from .sites import unnumbered

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from models.tiny import build
+from models.tiny import LAYERS, build, token_ids
 
 from interp_assert.conformance import CHECKS, Check, Comparison, Example, Passes, Seen
 from interp_assert.conformance.distances import distance
@@ -120,3 +120,17 @@ def test_the_distance_is_that_of_the_worst_vector() -> None:
     assert distance(masked, masked) == 0
     assert distance(values[:, :3], values) == float("inf")
     assert distance(values * float("nan"), values) != distance(values * float("nan"), values)
+
+
+def test_running_out_of_memory_is_no_finding() -> None:
+    """A model that does not fit is told so: neither as a fault of the model nor as a trap that was not found."""
+    starved = wrap(build("gpt2"), id="starved")
+    assert starved.anatomy.n_blocks == LAYERS
+
+    def full(*_: object, **__: object) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 64 bytes")
+
+    starved.module.register_forward_pre_hook(full)
+    for name in ("causality", "cache_stepping"):
+        with pytest.raises(RuntimeError, match="allocate"):
+            CHECKS[name](starved, token_ids())

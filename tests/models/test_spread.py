@@ -112,17 +112,17 @@ class TestTheSameModel:
 
 def test_the_recorded_pass_keeps_no_weight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Recording keeps what the model computes, not what it computes with, or a model that does not fit would not."""
-    from interp_assert.models import graph
+    from interp_assert.models import recording
 
     held: list[int] = []
-    leave = graph._Recorder.leave
+    leave = recording._Recorder.leave
 
-    def count(self: graph._Recorder, out: Any) -> None:
+    def count(self: recording._Recorder, out: Any) -> None:
         leave(self, out)
         alive = {id(t) for kept in self.alive.values() for t in kept if t.is_leaf and isinstance(t, torch.nn.Parameter)}
         held.append(len(alive))
 
-    monkeypatch.setattr(graph._Recorder, "leave", count)
+    monkeypatch.setattr(recording._Recorder, "leave", count)
     large = wrap(spread.offloaded(tiny.build("llama"), tmp_path))
     assert large.anatomy.n_blocks == tiny.LAYERS
     in_memory = len(list(large.module.parameters())) - len(spread.on_meta(large.module))
