@@ -54,8 +54,8 @@ def compare(model: Model, backend: Backend, *, kinds: Sequence[str] = ("capture"
     """
     import torch
 
-    from ..models.closeness import tolerance
-    from ..models.proof import random_ids
+    from ..models.proving.closeness import tolerance
+    from ..models.proving.proof import random_ids
 
     length = min(_LENGTH, model.max_positions or _LENGTH)
     ids = random_ids(model, rows=_ROWS, length=length)

@@ -52,7 +52,7 @@ def open_backend(name: str, model: Model) -> Backend:
     if find_spec(name) is None:
         extra = name.replace("_", "-")
         raise BackendUnavailable(f"{name} is not installed: pip install 'interp-assert[{extra}]'")
-    from ..models.placement import is_spread
+    from ..models.weights.placement import is_spread
 
     if is_spread(model.module):
         raise BackendUnavailable(f"{model.id} is spread over several places, which {name} does not know of")

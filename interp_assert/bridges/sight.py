@@ -13,7 +13,7 @@ import torch
 from ..models.calling import arguments, documented_kernels
 from ..models.families import family_of
 from ..models.sites import block_of, part_of
-from ..models.taps import Tap, put, take
+from ..models.taps.tap import Tap, put, take
 from .backend import BackendUnavailable, Edit
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from ..models.taps import take
+from ..models.taps.tap import take
 from .check import Comparison
 from .distances import distance
 from .finding import Example, Seen

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..models import calling
-from ..models.closeness import tolerance
-from ..models.lending import copies_well, other_weights
-from ..models.memory import available_memory, human
-from ..models.placement import is_spread
-from ..models.proof import draw_anew
+from ..models.proving.closeness import tolerance
+from ..models.proving.proof import draw_anew
 from ..models.running import trace_module
-from ..models.taps import take
+from ..models.taps.tap import take
+from ..models.weights.lending import copies_well, other_weights
+from ..models.weights.memory import available_memory, human
+from ..models.weights.placement import is_spread
 
 if TYPE_CHECKING:
     from ..models import Model

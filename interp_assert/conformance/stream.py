@@ -8,9 +8,9 @@ from math import inf
 
 import torch
 
-from ..models.graph import Recording
-from ..models.recording import record
-from ..models.summing import replayed
+from ..models.proving.summing import replayed
+from ..models.recording.graph import Recording
+from ..models.recording.recorder import record
 from .check import Comparison
 from .distances import bitwise, distance, distances
 from .finding import Example, Seen

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from ..models.batching import out_of_memory
-from ..models.taps import take
+from ..models.taps.tap import take
 from .distances import distance
 from .finding import Trap
 from .passes import Passes

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
-from ..models.kernels import KernelTap
 from ..models.sites import SHAPES, block_of, part_of, position_axis
-from ..models.taps import Route
+from ..models.taps.kernels import KernelTap
+from ..models.taps.tap import Route
 from .check import Comparison
 from .distances import bitwise, distance, distances
 from .finding import Example, Seen

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from .batching import BatchHalved, batches, for_batches
 from .families import Family, register_family, register_kernel
-from .identity import Identity
 from .load import load, preflight, wrap
 from .metering import Meter, MeteredSpan
 from .model import Model
-from .sources import ModelId, parse_id
+from .sources.identity import Identity
+from .sources.ids import ModelId, parse_id
 from .twins import SCHEMES, Twin, Twins, default_twins, twins
 
 __all__ = [

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from ..errors import UnprovenAnatomy
-from . import placement
-from .graph import Location
-from .kernels import KernelTap
-from .layouts import Streams
 from .readout import Readout, StatedReadout, replay
+from .recording.graph import Location
+from .recording.layouts import Streams
 from .sites import SHAPES, block_of, expand, listing, part_of
-from .taps import Route, Tap
+from .taps.kernels import KernelTap
+from .taps.tap import Route, Tap
+from .weights import placement
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ import torch
 
 from ..errors import ContextTooShort, EmptyBatch, ModelRefused, TokenOutOfRange, UsageProblem
 from .families import family_of
-from .graph import Location, tensors_in
-from .onloading import unseen
+from .recording.graph import Location, tensors_in
+from .weights.onloading import unseen
 
 
 def forward(module: torch.nn.Module, ids: torch.Tensor, **options: Any) -> Any:

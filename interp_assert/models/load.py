@@ -7,15 +7,15 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ModelNotFound
-from .architectures import refuse_unopenable
-from .directory import read_config
-from .files import FileSource, identify, refuse_broken
-from .hub import HubModel, look_up
-from .identity import Identity, digest_of_files
-from .memory import dtype_name
+from .families.architectures import refuse_unopenable
 from .model import Model
-from .sources import ModelId, open_scheme, parse_id
-from .spreading import DeviceMap, as_device_map
+from .opening.files import FileSource, identify, refuse_broken
+from .sources.directory import read_config
+from .sources.hub import HubModel, look_up
+from .sources.identity import Identity, digest_of_files
+from .sources.ids import ModelId, open_scheme, parse_id
+from .weights.memory import dtype_name
+from .weights.spreading import DeviceMap, as_device_map
 
 if TYPE_CHECKING:
     import torch

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import UsageProblem
-from .identity import Identity
 from .metering import Meter, MeteredSpan
+from .sources.identity import Identity
 
 if TYPE_CHECKING:
     import torch
@@ -148,7 +148,7 @@ class Model:
     @property
     def device(self) -> torch.device:
         """The device on which the input embeddings compute: where ids go, and where reads come to."""
-        from .placement import home
+        from .weights.placement import home
 
         return home(self._held)
 
@@ -164,7 +164,7 @@ class Model:
     @property
     def n_parameters(self) -> int:
         """Number of parameters; tied ones count once."""
-        from .placement import parameters
+        from .weights.placement import parameters
 
         return sum(parameter.numel() for _, parameter in parameters(self._held))
 
@@ -204,10 +204,10 @@ class Model:
 
     def _probe(self) -> None:
         """Of a model without a transformers config that was loaded, find the sizes on first use."""
-        from .own import OwnConfig
+        from .opening.own import OwnConfig
 
         if self._vocab_size is None and isinstance(self.config, OwnConfig):
-            from .probing import probe
+            from .opening.probing import probe
 
             shown = probe(
                 self._held, vocab_size=self.config.vocab_size, max_positions=self.config.max_position_embeddings
@@ -220,7 +220,7 @@ class Model:
         if self._take_back is not None:
             self._take_back()
         if self._anatomy is None:
-            from .discovery import discover
+            from .discovery.discover import discover
 
             self._anatomy = discover(self)
         return self._anatomy
@@ -267,7 +267,7 @@ class Model:
     @contextmanager
     def metered(self) -> Iterator[MeteredSpan]:
         """Measure what a block costs: ``with model.metered() as span: ...``, then ``span.cost``."""
-        from .placement import gpus
+        from .weights.placement import gpus
 
         with MeteredSpan(self.meter, lambda: () if self._module is None else gpus(self._module)) as span:
             yield span

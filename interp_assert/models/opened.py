@@ -8,8 +8,8 @@ if TYPE_CHECKING:
     import torch
 
     from .anatomy import Anatomy
-    from .identity import Identity
     from .metering import Meter
+    from .sources.identity import Identity
 
 
 class OpenModel(Protocol):

@@ -19,7 +19,7 @@ def provenance(model: OpenModel) -> dict[str, Any]:
     """See ``Model.provenance``."""
     import torch
 
-    from .placement import places
+    from .weights.placement import places
 
     device = model.device
     tokenizer = model.tokenizer

@@ -30,9 +30,9 @@ from torch import nn
 from ..errors import ModelBroken, ModelRefused
 from . import calling
 from .families import family_of
-from .lending import brought_in, rewritten
-from .placement import home, parameters, tensor_named
-from .taps import take
+from .taps.tap import take
+from .weights.lending import brought_in, rewritten
+from .weights.placement import home, parameters, tensor_named
 
 __all__ = ["is_matrix", "kept_parameters", "randomise", "refuse_non_finite_logits", "seed_of"]
 

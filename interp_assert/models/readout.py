@@ -13,9 +13,9 @@ from typing import Any, Literal
 
 import torch
 
-from .graph import Location, Ref, tensors_in
-from .placement import where_used
-from .taps import Tap, take
+from .recording.graph import Location, Ref, tensors_in
+from .taps.tap import Tap, take
+from .weights.placement import where_used
 
 
 @dataclass(frozen=True)

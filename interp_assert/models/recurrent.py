@@ -17,9 +17,9 @@ import torch
 
 from ..errors import SiteNotAvailable, UsageProblem
 from . import calling
-from .kernels import bound
 from .opened import OpenModel
-from .taps import take
+from .taps.kernels import bound
+from .taps.tap import take
 
 __all__ = ["Stepped", "Stepper", "step_through"]
 

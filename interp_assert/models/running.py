@@ -10,15 +10,16 @@ from typing import Any
 import torch
 
 from ..errors import SiteNotAvailable
-from . import calling, functions, hooks, joined, kernels, shown
+from . import calling
 from .anatomy import Anatomy
 from .edits import Edit, all_alone, carried_out, each_alone, touched
-from .functions import FunctionTap
-from .joined import JoinedTap
-from .kernels import KernelTap
-from .shown import ShownTap
 from .sites import part_of, position_axis
-from .taps import AnyTap, Route, Tap, Watch, take
+from .taps import functions, hooks, joined, kernels, shown
+from .taps.functions import FunctionTap
+from .taps.joined import JoinedTap
+from .taps.kernels import KernelTap
+from .taps.shown import ShownTap
+from .taps.tap import AnyTap, Route, Tap, Watch, take
 
 Installer = Callable[
     [torch.nn.Module, Sequence[Watch], tuple[int, int], Callable[[], None]], AbstractContextManager[None]

@@ -12,7 +12,7 @@ from ..errors import SiteNotAvailable, UsageProblem
 from . import calling
 from .edits import Edit, along, as_edits
 from .opened import OpenModel
-from .proof import prove_on_use
+from .proving.proof import prove_on_use
 from .running import trace_module
 from .sites import part_of, position_axis
 

@@ -10,8 +10,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InterpError, UsageProblem
-from .identity import Identity
 from .model import Model
+from .sources.identity import Identity
 
 if TYPE_CHECKING:
     import torch
@@ -136,8 +136,8 @@ class _TwinSource:
 
 
 def _generate(model: Model, scheme: str, n: int, seed: int) -> Generator[Twin, None, None]:
-    from .lending import copies_well, two_fit
     from .randomise import randomise, refuse_non_finite_logits
+    from .weights.lending import copies_well, two_fit
 
     head = _head(model) if scheme.endswith("_keepemb") else None
     host: _Copy | _Borrowed = _Copy(model) if copies_well(model.module) and two_fit(model.module) else _Borrowed(model)
@@ -186,7 +186,7 @@ class _Borrowed:
     """The model's own module, lent to the twins one after the other."""
 
     def __init__(self, model: Model) -> None:
-        from .lending import Lent
+        from .weights.lending import Lent
 
         self._model = model
         self._module = model.module

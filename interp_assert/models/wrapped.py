@@ -11,13 +11,13 @@ import torch
 from ..errors import ModelChanged, ModelRefused
 from . import calling
 from .families import prepare
-from .identity import Identity, digest_of_state
 from .model import Model
-from .opening import check_finite
-from .own import OwnConfig
-from .placement import State, keepers
-from .probing import probe
-from .unwrapping import unwrap
+from .opening.own import OwnConfig
+from .opening.pretrained import check_finite
+from .opening.probing import probe
+from .opening.unwrapping import unwrap
+from .sources.identity import Identity, digest_of_state
+from .weights.placement import State, keepers
 
 __all__ = ["wrap_module"]
 

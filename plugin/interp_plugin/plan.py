@@ -143,7 +143,7 @@ def _choices(ids: list[str]) -> tuple[ModelChoice, ...]:
     if not ids:
         return ()
     from interp_assert.errors import UsageProblem
-    from interp_assert.models.sources import parse_id
+    from interp_assert.models.sources.ids import parse_id
 
     try:
         choices = {ModelChoice(id, parse_id(id).id): None for id in ids}

@@ -48,7 +48,7 @@ def _device_exists(device: str | None) -> None:
     for ``auto`` there is always one."""
     if device in (None, "cpu", "auto"):
         return
-    from interp_assert.models.devices import resolve_device
+    from interp_assert.models.weights.devices import resolve_device
 
     resolve_device(device)
 

@@ -10,8 +10,8 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from interp_assert.measures import measure_induction
 from interp_assert.models import Model, wrap
-from interp_assert.models.discovery import discover
-from interp_assert.models.proof import PROOF_LENGTH
+from interp_assert.models.discovery.discover import discover
+from interp_assert.models.proving.proof import PROOF_LENGTH
 from interp_assert.prompts import RepeatedTokenStream, token_pool
 
 from .ratios import ratio_in_turns

@@ -11,8 +11,8 @@ from models.tiny import build
 from torch import nn
 
 from interp_assert.models import Model, wrap
-from interp_assert.models.layouts import Layout
-from interp_assert.models.taps import Route, Tap
+from interp_assert.models.recording.layouts import Layout
+from interp_assert.models.taps.tap import Route, Tap
 
 
 def healthy() -> Model:

@@ -281,7 +281,7 @@ class TestWhatCannotBeProven:
         assert not [proof for proof in model.anatomy.proofs if not proof.holds]
 
     def test_a_hook_that_shows_the_wrong_block_is_noticed(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        from interp_assert.models import discovery as module
+        from interp_assert.models.discovery import discover as module
 
         stages = module.find_stages
 
@@ -309,7 +309,7 @@ class TestWhatCannotBeProven:
         assert "unembedding the last residual gives the logits" in anatomy.missing["unembed"]
 
     def test_a_hook_that_does_nothing_is_noticed(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        from interp_assert.models import taps as module
+        from interp_assert.models.taps import tap as module
 
         monkeypatch.setattr(module, "put", lambda tree, where, value: tree)
         missing = wrap(tiny.build("gpt2")).anatomy.missing

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from interp_assert import load
-from interp_assert.models.identity import digest_of_files, digest_of_state, git_blob_sha1
-from interp_assert.models.memory import available_memory
+from interp_assert.models.sources.identity import digest_of_files, digest_of_state, git_blob_sha1
+from interp_assert.models.weights.memory import available_memory
 
 from .tiny_models import llama, save
 

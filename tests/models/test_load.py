@@ -16,7 +16,8 @@ from safetensors.torch import load_file, save_file
 
 from interp_assert import InterpError, load, wrap
 from interp_assert.errors import ModelBroken, ModelChanged, ModelNotFound, ModelRefused, UsageProblem
-from interp_assert.models import opening, parse_id, preflight
+from interp_assert.models import parse_id, preflight
+from interp_assert.models.opening import pretrained as opening
 
 from .tiny_models import gpt2, llama, mamba, mamba2, save
 

@@ -19,21 +19,10 @@ from transformers.integrations.accelerate import accelerate_disk_offload
 
 from interp_assert.bridges import backend
 from interp_assert.errors import InterpError, ModelBroken, ModelRefused, UsageProblem
-from interp_assert.models import (
-    BatchHalved,
-    Model,
-    calling,
-    edits,
-    for_batches,
-    lending,
-    load,
-    opening,
-    placement,
-    spreading,
-    twins,
-    wrap,
-)
+from interp_assert.models import BatchHalved, Model, calling, edits, for_batches, load, twins, wrap
+from interp_assert.models.opening import pretrained as opening
 from interp_assert.models.recurrent import step_through
+from interp_assert.models.weights import lending, placement, spreading
 
 from . import spread, tiny
 
@@ -112,7 +101,7 @@ class TestTheSameModel:
 
 def test_the_recorded_pass_keeps_no_weight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Recording keeps what the model computes, not what it computes with, or a model that does not fit would not."""
-    from interp_assert.models import recording
+    from interp_assert.models.recording import recorder as recording
 
     held: list[int] = []
     leave = recording._Recorder.leave

@@ -12,9 +12,10 @@ import torch
 
 from interp_assert import InterpError, Model, wrap
 from interp_assert.errors import ModelBroken, ModelRefused, UsageProblem
-from interp_assert.models import SCHEMES, Twins, default_twins, lending, twins
-from interp_assert.models.identity import digest_of_state
+from interp_assert.models import SCHEMES, Twins, default_twins, twins
 from interp_assert.models.randomise import is_matrix, kept_parameters
+from interp_assert.models.sources.identity import digest_of_state
+from interp_assert.models.weights import lending
 
 from .tiny_models import gpt2, llama, mamba, mamba2
 

@@ -10,7 +10,7 @@ import torch
 
 from interp_assert.errors import SiteNotAvailable, UnprovenAnatomy
 from interp_assert.models import Model, wrap
-from interp_assert.models.identity import digest_of_state
+from interp_assert.models.sources.identity import digest_of_state
 
 from . import tiny
 

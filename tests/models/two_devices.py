@@ -14,8 +14,9 @@ from accelerate.hooks import AlignDevicesHook, add_hook_to_module
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
-from interp_assert.models import edits, placement, wrap
+from interp_assert.models import edits, wrap
 from interp_assert.models.running import trace_module
+from interp_assert.models.weights import placement
 
 from . import tiny
 

@@ -17,7 +17,7 @@ IMPORTED_ONCE = (
     "interp_assert.assertions.message",
     "interp_assert.assertions.progress",
     "interp_assert.assertions.recording",
-    "interp_assert.models.opening",
+    "interp_assert.models.opening.pretrained",
     "interp_assert.records",
     "interp_assert.reports.table",
     "interp_assert.stats.verdict",

@@ -120,7 +120,7 @@ def _promised() -> dict[str, EntryPoint]:
 
 
 def _reserve(model_type: str, module_class: type | str) -> None:
-    from ..architectures import known
+    from .architectures import known
 
     if not isinstance(module_class, type):
         raise UsageProblem(

@@ -6,7 +6,7 @@ import pytest
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from interp_assert.errors import ModelRefused
-from interp_assert.models.architectures import refuse_unopenable
+from interp_assert.models.families.architectures import refuse_unopenable
 
 from .builder import TYPES
 

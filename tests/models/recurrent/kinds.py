@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from interp_assert.models import Model, wrap
-from interp_assert.models.mixers import NEEDED, release
+from interp_assert.models.discovery.mixers import NEEDED, release
 
 from ..architectures import builder
 

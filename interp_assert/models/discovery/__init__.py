@@ -1,0 +1,1 @@
+"""From a recorded pass to an anatomy: blocks, components, attention, mixers, readout."""

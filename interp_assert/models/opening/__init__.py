@@ -1,0 +1,1 @@
+"""From a directory or a module of any kind to one that runs."""

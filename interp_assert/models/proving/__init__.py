@@ -1,0 +1,1 @@
+"""The identities that an anatomy promises, checked by numbers on the model."""

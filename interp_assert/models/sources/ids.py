@@ -1,0 +1,127 @@
+"""What a model id means: ``zoo:NAME[@STEP]``, a directory, ``org/name[@revision]``, each optionally as ``name=...``."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any
+
+from ...errors import InterpError, ModelBroken, ModelNotFound, UsageProblem
+
+__all__ = ["GROUP", "ModelId", "open_scheme", "parse_id", "schemes"]
+
+GROUP = "interp_assert.model_sources"
+
+# Two letters at least, so that a Windows drive ("C:\models") is not taken for a scheme.
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9_.+-]+):(?!//)(.*)", re.DOTALL)
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9_][\w.-]*)?")
+_ALIAS = re.compile(r"[A-Za-z0-9][\w.+-]*")
+
+
+@dataclass(frozen=True)
+class ModelId:
+    """A parsed id.
+
+    ``id`` is what reports print: the text as written, or the ``name`` of ``name=...``. ``scheme`` is ``"directory"``,
+    ``"hub"`` or a registered scheme such as ``"zoo"``; ``target`` is the path, the repository or the name within the
+    scheme; ``revision`` is the hub's branch, tag or commit, or the scheme's step.
+    """
+
+    id: str
+    scheme: str
+    target: str
+    revision: str | None = None
+
+
+def parse_id(text: str, revision: str | None = None) -> ModelId:
+    """Parse a model id.
+
+    A directory that exists wins over a hub repository of the same spelling, as in transformers; what starts with ``.``,
+    ``/`` or ``~``, or has more than one slash, is always a directory. Directories are never split at ``@``.
+
+    Raises UsageProblem for an empty id, for two different revisions and for a directory with a revision.
+    """
+    if not isinstance(text, (str, os.PathLike)):
+        raise UsageProblem(
+            f"a model id is a string, not {type(text).__name__}: {text!r}; use wrap(module) for a module you hold"
+        )
+    text = os.fspath(text).strip()
+    label, target = _split_alias(text)
+    if not target:
+        raise UsageProblem(f"empty model id {text!r}: write zoo:NAME, ./a/directory or org/name")
+    if "://" in target:
+        raise ModelNotFound(f"{target!r} is an address: write org/name[@revision] for a repository of the hub")
+    if not _looks_like_path(target):
+        matched = _SCHEME.fullmatch(target)
+        if matched and not Path(target).is_dir():
+            name, step = _split_revision(matched[2], revision, text)
+            return ModelId(label or _with_revision(target, step), matched[1], name, step)
+    if _looks_like_path(target) or Path(target).is_dir():
+        if revision is not None:
+            raise UsageProblem(
+                f"{text!r} is a directory and has no revisions; revision={revision!r} cannot be used with it"
+            )
+        return ModelId(label or target, "directory", target)
+    name, revision = _split_revision(target, revision, text)
+    if not _HUB_NAME.fullmatch(name):
+        raise ModelNotFound(
+            f"no model {target!r}: it is no directory, and no repository can have this name; "
+            "write zoo:NAME, ./a/directory or org/name[@revision]"
+        )
+    return ModelId(label or _with_revision(target, revision), "hub", name, revision)
+
+
+def schemes() -> dict[str, EntryPoint]:
+    """The registered schemes, by name; each loads to ``opener(name, step) -> Path`` of a model directory."""
+    return {entry.name: entry for entry in entry_points(group=GROUP)}
+
+
+def open_scheme(parsed: ModelId) -> Path:
+    """The directory that a registered scheme keeps ``parsed`` in.
+
+    Raises ModelNotFound for an unknown scheme (naming those there are) or an unknown name within it.
+    """
+    known = schemes()
+    if parsed.scheme not in known:
+        choices = ", ".join(f"{name}:NAME" for name in sorted(known)) or "none is registered"
+        raise ModelNotFound(
+            f"no model {parsed.id!r}: unknown scheme {parsed.scheme!r} ({choices}); a directory is written ./dir, a "
+            "repository org/name"
+        )
+    opener: Any = known[parsed.scheme].load()
+    try:
+        directory = Path(opener(parsed.target, parsed.revision))
+    except InterpError:
+        raise
+    except (LookupError, FileNotFoundError, ValueError) as error:
+        raise ModelNotFound(f"no model {parsed.id!r}: {error}") from error
+    if not directory.is_dir():
+        raise ModelBroken(f"{parsed.id}: the source {parsed.scheme!r} names {directory}, which is not a directory")
+    return directory
+
+
+def _split_alias(text: str) -> tuple[str | None, str]:
+    label, equals, target = text.partition("=")
+    if equals and _ALIAS.fullmatch(label) and not Path(text).exists():
+        return label, target.strip()
+    return None, text
+
+
+def _looks_like_path(target: str) -> bool:
+    return target.startswith((".", "/", "~", "\\")) or target.count("/") > 1 or "\\" in target or os.path.isabs(target)
+
+
+def _split_revision(target: str, revision: str | None, text: str) -> tuple[str, str | None]:
+    name, at, written = target.partition("@")
+    if at and not written:
+        raise UsageProblem(f"{text!r} ends in '@' without a revision")
+    if at and revision is not None and revision != written:
+        raise UsageProblem(f"two revisions for one model: {written!r} in {text!r} and revision={revision!r}")
+    return name, written if at else revision
+
+
+def _with_revision(target: str, revision: str | None) -> str:
+    return target if revision is None or "@" in target else f"{target}@{revision}"
