@@ -36,6 +36,7 @@ class See:
         self.steps: list[torch.Tensor] = []
         self.whole: torch.Tensor | None = None
         self.buffer: torch.Tensor | None = None
+        self.scratch: torch.Tensor | None = None
         self.filled, self.version = 0, 0
 
     def __call__(self, value: torch.Tensor, site: str | None = None) -> torch.Tensor:
@@ -62,9 +63,26 @@ class See:
         state = initial
         factors = None if by is None else by.unbind(1)
         for now, (keep, new) in enumerate(zip(decay.unbind(1), write.unbind(1), strict=True)):
-            new = new if factors is None else new * factors[now]
-            state = self._step(new if state is None else keep * state + new, kept=bool(self.readers))
+            if self.whole is not None and state is not None and now:
+                state = self._in_place(keep, state, new, None if factors is None else factors[now])
+            else:
+                new = new if factors is None else new * factors[now]
+                state = self._step(new if state is None else keep * state + new, kept=bool(self.readers))
             yield state
+
+    def _in_place(
+        self, keep: torch.Tensor, state: torch.Tensor, new: torch.Tensor, by: torch.Tensor | None
+    ) -> torch.Tensor:
+        """One more state, made where it is kept, by the operations of the other path: their bits must be the same."""
+        assert self.whole is not None
+        self._expect(state)
+        here = torch.mul(keep, state, out=self.whole[:, self.now])
+        self.now += 1
+        if by is not None:
+            if self.scratch is None:
+                self.scratch = torch.empty_like(here)
+            new = torch.mul(new, by, out=self.scratch)
+        return here.add_(new)
 
     @property
     def states(self) -> torch.Tensor:
@@ -87,11 +105,7 @@ class See:
 
     def _step(self, state: torch.Tensor, *, kept: bool = True) -> torch.Tensor:
         now = self.now
-        if now >= self.rows[1] or state.shape[0] != self.rows[0]:
-            raise SiteNotAvailable(
-                f"The form of the kernel showed a state of shape {tuple(state.shape)} at step {now} of a pass over "
-                f"(batch, pos) = {self.rows}; it must show one state (batch, ...) for each position."
-            )
+        self._expect(state)
         for watch in self.editors:
             if watch.alone:
                 state = self._edited(watch, state.unsqueeze(1)).squeeze(1)
@@ -105,6 +119,13 @@ class See:
             self.whole[:, now] = state
         self.now += 1
         return state
+
+    def _expect(self, state: torch.Tensor) -> None:
+        if self.now >= self.rows[1] or state.shape[0] != self.rows[0]:
+            raise SiteNotAvailable(
+                f"The form of the kernel showed a state of shape {tuple(state.shape)} at step {self.now} of a pass over "
+                f"(batch, pos) = {self.rows}; it must show one state (batch, ...) for each position."
+            )
 
     def _so_far(self, state: torch.Tensor) -> torch.Tensor:
         """The states up to this one, and zeros where none is yet (batch, pos, ...)."""
