@@ -123,8 +123,8 @@ class See:
     def _expect(self, state: torch.Tensor) -> None:
         if self.now >= self.rows[1] or state.shape[0] != self.rows[0]:
             raise SiteNotAvailable(
-                f"The form of the kernel showed a state of shape {tuple(state.shape)} at step {self.now} of a pass over "
-                f"(batch, pos) = {self.rows}; it must show one state (batch, ...) for each position."
+                f"The form of the kernel showed a state of shape {tuple(state.shape)} at step {self.now} of a pass "
+                f"over (batch, pos) = {self.rows}; it must show one state (batch, ...) for each position."
             )
 
     def _so_far(self, state: torch.Tensor) -> torch.Tensor:
