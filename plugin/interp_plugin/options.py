@@ -115,7 +115,8 @@ OPTIONS = (
     Option(
         "model",
         "Models under test: zoo:NAME, a directory, or org/name[@revision] of the hub; NAME=./dir gives a directory a "
-        "name, org/m@a,@b takes several revisions. Commas separate models and the option can be repeated. "
+        "name, org/m@a,@b takes several revisions, zoo:all every model of the zoo and zoo:NAME@all every checkpoint of "
+        "one. Commas separate models and the option can be repeated. "
         "Default: none; tests that use interp_model then run on zoo:gpt_neox.",
         metavar="ID[,ID]",
         kind="list",

@@ -142,12 +142,12 @@ def _models_of_ids(pasted: Iterable[str]) -> tuple[ModelChoice, ...]:
 def _choices(ids: list[str]) -> tuple[ModelChoice, ...]:
     if not ids:
         return ()
-    from interp_assert.errors import UsageProblem
-    from interp_assert.models.sources.ids import parse_id
+    from interp_assert.errors import ModelNotFound, UsageProblem
+    from interp_assert.models.sources.ids import each_of, parse_id
 
     try:
-        choices = {ModelChoice(id, parse_id(id).id): None for id in ids}
-    except UsageProblem as problem:
+        choices = {ModelChoice(id, parse_id(id).id): None for some in ids for id in each_of(some)}
+    except (UsageProblem, ModelNotFound) as problem:
         raise pytest.UsageError(str(problem)) from None
     labels: dict[str, str] = {}
     for choice in choices:

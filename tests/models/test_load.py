@@ -18,6 +18,7 @@ from interp_assert import InterpError, load, wrap
 from interp_assert.errors import ModelBroken, ModelChanged, ModelNotFound, ModelRefused, UsageProblem
 from interp_assert.models import parse_id, preflight
 from interp_assert.models.opening import pretrained as opening
+from interp_assert.models.sources.ids import each_of
 
 from .tiny_models import gpt2, llama, mamba, mamba2, save
 
@@ -58,6 +59,37 @@ class TestIds:
             parsed = parse_id(text)
             assert (parsed.id, parsed.scheme, parsed.target, parsed.revision) == (id, scheme, target, revision), text
         assert parse_id("org/name", "v1").id == "org/name@v1"
+
+    def test_one_id_can_stand_for_many(self) -> None:
+        from interp_fixtures.zoo import checkpoints, names
+
+        assert each_of("zoo:all") == tuple(f"zoo:{name}" for name in names())
+        assert each_of("zoo:gpt_neox@all") == tuple(f"zoo:gpt_neox@{step}" for step in checkpoints("gpt_neox"))
+        assert set(each_of("zoo:all@all")) >= set(each_of("zoo:gpt_neox@all"))
+        for alone in ("zoo:gpt2", "zoo:gpt2@300", "org/all", "org/name@all", "./all", "all"):
+            assert each_of(alone) == (alone,)
+
+    @pytest.mark.parametrize(
+        ("id", "error", "words"),
+        [
+            ("mine=zoo:all", UsageProblem, "one name to several"),
+            ("zoo:nothing@all", ModelNotFound, "it has gpt_neox"),
+        ],
+    )
+    def test_many_that_are_not_there(self, id: str, error: type[Exception], words: str) -> None:
+        with pytest.raises(error, match=words):
+            each_of(id)
+
+    def test_a_source_that_lists_nothing_says_so(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        from interp_fixtures import zoo
+
+        monkeypatch.delattr(zoo, "names")
+        with pytest.raises(ModelNotFound, match="does not list its names; name one"):
+            each_of("zoo:all")
+
+    def test_loading_several_at_once_is_refused(self) -> None:
+        with pytest.raises(ModelNotFound, match=r"several models: load one of zoo:gpt_neox"):
+            load("zoo:all").anatomy  # noqa: B018
 
     @pytest.mark.parametrize(
         ("id", "options", "error", "words"),

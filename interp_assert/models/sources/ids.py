@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -11,9 +12,10 @@ from typing import Any
 
 from ...errors import InterpError, ModelBroken, ModelNotFound, UsageProblem
 
-__all__ = ["GROUP", "ModelId", "open_scheme", "parse_id", "schemes"]
+__all__ = ["ALL", "GROUP", "ModelId", "each_of", "open_scheme", "parse_id", "schemes"]
 
 GROUP = "interp_assert.model_sources"
+ALL = "all"
 
 # Two letters at least, so that a Windows drive ("C:\models") is not taken for a scheme.
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9_.+-]+):(?!//)(.*)", re.DOTALL)
@@ -74,6 +76,33 @@ def parse_id(text: str, revision: str | None = None) -> ModelId:
     return ModelId(label or _with_revision(target, revision), "hub", name, revision)
 
 
+def each_of(text: str) -> tuple[str, ...]:
+    """The ids that an id stands for: ``zoo:all`` for every model of a scheme, ``zoo:NAME@all`` for every step of one,
+    ascending; any other id for itself.
+
+    A scheme can be asked so if the module of its opener also has ``names()``, and ``checkpoints(name)`` for the steps.
+    Raises ModelNotFound where it cannot, and for an unknown name; UsageProblem for ``name=zoo:all``.
+    """
+    matched = _SCHEME.fullmatch(_split_alias(text)[1])
+    if matched is None or matched[1] not in schemes() or Path(text).is_dir():
+        return (text,)
+    scheme, (name, at, step) = matched[1], matched[2].partition("@")
+    if ALL not in (name, step):
+        return (text,)
+    if _split_alias(text)[0] is not None:
+        raise UsageProblem(f"{text!r} gives one name to several models; leave it out, each has its own")
+    entry = schemes()[scheme]
+    entry.load()
+    source = sys.modules[entry.module]
+    for wanted, function in ((name, "names"), (step, "checkpoints")):
+        if wanted == ALL and not hasattr(source, function):
+            raise ModelNotFound(f"{text!r}: the source {scheme!r} does not list its {function}; name one")
+    members = source.names() if name == ALL else (name,)
+    if step == ALL:
+        return tuple(f"{scheme}:{member}@{each}" for member in members for each in source.checkpoints(member))
+    return tuple(f"{scheme}:{member}{at}{step}" for member in members)
+
+
 def schemes() -> dict[str, EntryPoint]:
     """The registered schemes, by name; each loads to ``opener(name, step) -> Path`` of a model directory."""
     return {entry.name: entry for entry in entry_points(group=GROUP)}
@@ -91,6 +120,8 @@ def open_scheme(parsed: ModelId) -> Path:
             f"no model {parsed.id!r}: unknown scheme {parsed.scheme!r} ({choices}); a directory is written ./dir, a "
             "repository org/name"
         )
+    if ALL in (parsed.target, parsed.revision):
+        raise ModelNotFound(f"{parsed.id!r} stands for several models: load one of {', '.join(each_of(parsed.id))}")
     opener: Any = known[parsed.scheme].load()
     try:
         directory = Path(opener(parsed.target, parsed.revision))
