@@ -39,11 +39,16 @@ def assert_conforms(
     seed only. It has no error levels: PASS says that no counterexample was found among n inputs, FAIL shows one.
 
     Returns the Verdict on PASS. Raises InterpAssertionError on FAIL, naming identity, site, size and input;
-    NotApplicable if the model lacks what the identity speaks of; UsageProblem for an unknown check.
+    NotApplicable if the model lacks what the identity speaks of; UsageProblem for an unknown check and for arguments
+    that it cannot use.
     """
     from ..conformance import Passes, Searched, search
 
     model, chosen, allowed, seed = model_of(model), _check(check), budget_of(budget), seed_of(seed)
+    if ids is None and (position is not None or edit is not None):
+        raise UsageProblem(
+            f"a position or an edit goes with ids to try it on: assert_conforms(..., {check!r}, ids=...)"
+        )
     name = f"anatomy/{chosen.name}"
     with model.metered() as span:
         passes = Passes.of(model)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from ..errors import UsageProblem
+from ..errors import BadEdit, UsageProblem
 from ..models.batching import out_of_memory
 from .double import everything_in_float64
 from .finding import Example, Finding, Seen, Trap
@@ -64,7 +64,8 @@ class Check:
         the middle one, and an edit that rolls the features.
 
         Raises TokenOutOfRange, EmptyBatch or ContextTooShort for ids that the model cannot take, UsageProblem for ids
-        of which nothing could be compared.
+        of which nothing could be compared and for a position or an edit that the check has no use for, BadEdit for an
+        edit that gives what cannot stand in a site's place.
         """
         from ..models import calling
 
@@ -77,7 +78,20 @@ class Check:
                     f"{self.name} compares {least} {what} at least, and the ids have {ids.shape[axis]}: shape "
                     f"{tuple(ids.shape)}"
                 )
-        return self.on(passes or Passes.of(model), Example(ids, position, edit))
+        self._refuse_unused(ids.shape[1], position, edit)
+        found = self.on(passes or Passes.of(model), Example(ids, position, edit))
+        if edit is not None and isinstance(found.error, BadEdit):
+            raise found.error
+        return found
+
+    def _refuse_unused(self, length: int, position: int | None, edit: Any) -> None:
+        for name, value in (("position", position), ("edit", edit)):
+            if value is not None and name not in self.draws:
+                raise UsageProblem(f"{self.name} takes no {name}: it compares {' and '.join(('ids', *self.draws))}")
+        if position is not None and not (isinstance(position, int) and 1 <= position < length):  # nothing is before 0
+            raise UsageProblem(
+                f"position is a whole number from 1 to {length - 1} for ids of {length} positions, not {position!r}"
+            )
 
     def applies_to(self, model: Model) -> bool:
         """Whether the model has what the identity speaks of."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
+from ..models.edits import Edit, as_edits, carried_out
 from ..models.sites import SHAPES, block_of, part_of, position_axis
 from ..models.taps.kernels import KernelTap
 from ..models.taps.tap import Route
@@ -114,7 +115,9 @@ def _overwritten(
     places = stream_of(passes)
     # Written back, not left alone: where probabilities are edited attention is computed in steps and rounds otherwise.
     before = passes.look(ids, places, dict.fromkeys(sites, torch.clone))
-    return before, passes.look(ids, places, {site: _in_row(row, other_values) for row, site in enumerate(sites, 1)})
+    return before, passes.look(
+        ids, places, {site: _in_row(row, site, [other_values]) for row, site in enumerate(sites, 1)}
+    )
 
 
 def _arrives(
@@ -141,14 +144,14 @@ def _before(passes: Passes, site: str) -> list[str]:
 def compare_foreign_rows(passes: Passes, example: Example) -> Comparison:
     """An edit of one row, at every site, moves no other row, and nothing of it stays behind when the pass is over."""
     sites = _writable(passes)
-    edit = example.edit or other_values
+    edits = as_edits(other_values if example.edit is None else example.edit)
     row = 0 if example.position is None else example.position % example.ids.shape[0]
     others = [other for other in range(example.ids.shape[0]) if other != row]
     places = stream_of(passes)
     before = passes.look(example.ids, places, dict.fromkeys(sites, torch.clone))
 
     def moved(edited: Sequence[str]) -> dict[str, float]:
-        after = passes.look(example.ids, places, {site: _in_row(row, edit) for site in edited})
+        after = passes.look(example.ids, places, {site: _in_row(row, site, edits) for site in edited})
         return {place: distance(after[place][others], before[place][others]) for place in places}
 
     together = moved(sites)
@@ -165,10 +168,10 @@ def other_values(tensor: torch.Tensor) -> torch.Tensor:
     return rolled if not torch.equal(rolled, tensor) else tensor + 1
 
 
-def _in_row(row: int, edit: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:
+def _in_row(row: int, site: str, edits: Sequence[Edit]) -> Edit:
     def in_row(tensor: torch.Tensor) -> torch.Tensor:
-        edited = tensor.clone()
-        edited[row : row + 1] = edit(tensor[row : row + 1])
+        edited, part = tensor.clone(), tensor[row : row + 1]
+        edited[row : row + 1] = carried_out(site, edits, part, part.clone())
         return edited
 
     return in_row

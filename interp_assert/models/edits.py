@@ -5,13 +5,16 @@ replaces it.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+import reprlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from ..errors import BadEdit
+from .positions import whole_numbers, within
 from .sites import SHAPES, part_of
 
 __all__ = ["Edit", "add", "at", "mean", "project_out", "replace", "scale", "zero"]
@@ -37,12 +40,7 @@ def replace(value: torch.Tensor | float) -> Edit:
         if not isinstance(value, torch.Tensor):
             return site.new_full(site.shape, float(value))
         new = _like(value, site)
-        fits = new.ndim <= site.ndim and all(
-            have in (1, want) for have, want in zip(reversed(new.shape), reversed(site.shape), strict=False)
-        )
-        return (
-            new.expand_as(site) if fits else new
-        )  # a wrong shape is reported by the tracer, which knows the site's name
+        return new.expand_as(site) if _broadcasts(new, site) else new  # a wrong shape is reported where edits end
 
     return edit if isinstance(value, torch.Tensor) and value.ndim > 1 else each_alone(edit)
 
@@ -51,7 +49,12 @@ def add(vector: torch.Tensor | float) -> Edit:
     """Add ``vector`` (broadcast to the site's shape): steering."""
 
     def edit(site: torch.Tensor) -> torch.Tensor:
-        return site + (_like(vector, site) if isinstance(vector, torch.Tensor) else vector)
+        if not isinstance(vector, torch.Tensor):
+            return site + vector
+        added = _like(vector, site)
+        if not _broadcasts(added, site):
+            raise BadEdit(f"what it adds has shape {tuple(added.shape)}, the site {tuple(site.shape)}")
+        return site + added
 
     return edit if isinstance(vector, torch.Tensor) and vector.ndim > 1 else each_alone(edit)
 
@@ -79,6 +82,10 @@ def project_out(direction: torch.Tensor) -> Edit:
     @each_alone
     def edit(site: torch.Tensor) -> torch.Tensor:
         unit = _like(direction, site)
+        if unit.shape != site.shape[-1:]:
+            raise BadEdit(
+                f"its direction has shape {tuple(unit.shape)}; the site's vectors are {tuple(site.shape[-1:])}"
+            )
         unit = unit / unit.norm()
         return site - (site @ unit).unsqueeze(-1) * unit
 
@@ -104,17 +111,17 @@ class _At:
                 f"{edited.dtype} {tuple(edited.shape)}" if isinstance(edited, torch.Tensor) else type(edited).__name__
             )
             raise BadEdit(
-                f"The edit at positions {list(self.positions)} returned {what}; it sees these positions alone and must "
-                f"return {part.dtype} {tuple(part.shape)}."
+                f"at positions {list(self.positions)} it returned {what}; it sees these positions alone and must "
+                f"return {part.dtype} {tuple(part.shape)}"
             )
         return site.index_copy(self.axis, where, edited)
 
     def among(self, length: int) -> list[int]:
         """The positions counted from the start, of ``length`` that there are."""
-        outside = [position for position in self.positions if not -length <= position < length]
-        if outside:
-            raise BadEdit(f"The edit at position {outside[0]} is outside the {length} positions of the site.")
-        return [position % length for position in self.positions]
+        places = within(self.positions, length, BadEdit)
+        if len(set(places)) < len(places):
+            raise BadEdit(f"positions {list(self.positions)} name one of {length} positions twice")
+        return places
 
 
 def at(positions: int | Sequence[int], edit: Any) -> Edit:
@@ -123,7 +130,7 @@ def at(positions: int | Sequence[int], edit: Any) -> Edit:
 
     Raises BadEdit for a position that the site does not have, and an edit that gives another shape.
     """
-    chosen = (positions,) if isinstance(positions, int) else tuple(int(position) for position in positions)
+    chosen = whole_numbers(positions, BadEdit)
     if not chosen or len(set(chosen)) < len(chosen):
         raise BadEdit(f"An edit is at one position or at several different ones, not at {list(chosen)}.")
     return _At(chosen, tuple(as_edits(edit)))
@@ -134,15 +141,37 @@ def along(edits: Sequence[Edit], axis: int) -> list[Edit]:
     return [dataclasses.replace(edit, axis=axis) if isinstance(edit, _At) else edit for edit in edits]
 
 
-def touched(edits: Sequence[Edit], length: int) -> frozenset[int] | None:
+def touched(site: str, edits: Sequence[Edit], length: int) -> frozenset[int] | None:
     """The positions, of ``length``, beyond which the edits leave a site alone; None where they may change any."""
     if not all(isinstance(edit, _At) for edit in edits):
         return None
-    return frozenset(position for edit in edits if isinstance(edit, _At) for position in edit.among(length))
+    with named(site):
+        return frozenset(position for edit in edits if isinstance(edit, _At) for position in edit.among(length))
+
+
+@contextmanager
+def named(site: str) -> Iterator[None]:
+    """An edit does not know what it edits; whoever reads of its failure needs to."""
+    try:
+        yield
+    except BadEdit as error:
+        name = f"The edit of {site!r}"
+        if str(error).startswith(name):
+            raise
+        raise BadEdit(f"{name}: {error}") from error
 
 
 def _like(value: torch.Tensor, site: torch.Tensor) -> torch.Tensor:
+    if value.is_meta and not site.is_meta:
+        raise BadEdit(f"its tensor {tuple(value.shape)} is on the meta device and has no values")
+    if value.is_complex() and not site.is_complex():
+        raise BadEdit(f"its tensor is {value.dtype}, the site {site.dtype}: say which part, .real or .abs()")
     return value.to(device=site.device, dtype=site.dtype)
+
+
+def _broadcasts(value: torch.Tensor, site: torch.Tensor) -> bool:
+    sizes = zip(reversed(value.shape), reversed(site.shape), strict=False)
+    return value.ndim <= site.ndim and all(have in (1, want) for have, want in sizes)
 
 
 def as_edits(edit: Any) -> list[Edit]:
@@ -154,13 +183,23 @@ def as_edits(edit: Any) -> list[Edit]:
     for part in parts:
         if callable(part) and not isinstance(part, torch.Tensor):
             made.append(part)
-        elif isinstance(part, torch.Tensor | int | float) or hasattr(part, "__array__"):
-            made.append(replace(part if isinstance(part, torch.Tensor | int | float) else torch.as_tensor(part)))
+        elif (value := _number_or_tensor(part)) is not None:
+            made.append(replace(value))
         else:
             raise BadEdit(
-                f"An edit is a tensor, a number or a function of the site's tensor; {part!r} is {type(part).__name__}."
+                f"an edit is a tensor, a number or a function of the site's tensor; {reprlib.repr(part)} is "
+                f"{type(part).__name__}"
             )
     return made
+
+
+def _number_or_tensor(part: Any) -> torch.Tensor | float | None:
+    if isinstance(part, torch.Tensor | int | float):
+        return part
+    try:
+        return torch.as_tensor(part) if hasattr(part, "__array__") else None
+    except (TypeError, ValueError):  # an array of words
+        return None
 
 
 def carried_out(site: str, edits: Sequence[Edit], value: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
@@ -173,7 +212,8 @@ def carried_out(site: str, edits: Sequence[Edit], value: torch.Tensor, own: torc
     edited = own
     for edit in edits:
         try:
-            edited = _checked(site, edit(edited), value)
+            with named(site):
+                made = edit(edited)
         except RuntimeError as error:
             if torch.is_grad_enabled() or "does not require grad" not in str(error):
                 raise
@@ -181,6 +221,7 @@ def carried_out(site: str, edits: Sequence[Edit], value: torch.Tensor, own: torc
                 f"The edit of {site!r} asks for a gradient, and this pass records none: use trace(..., grad=True), or "
                 "torch.enable_grad() around a computation of the edit's own."
             ) from error
+        edited = _checked(site, made, value)
     _refuse_not_finite(site, edited.detach(), value.detach())
     return edited
 

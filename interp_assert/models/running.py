@@ -179,7 +179,7 @@ class _Run:
         for number, tap in enumerate(route.bases):
             self._add(tap, functools.partial(remember, number), writes=False)
         action = shift if route.bases else apply
-        at = touched(edits, self.ids.shape[1])
+        at = touched(site, edits, self.ids.shape[1])
         self._add(route.write, action, writes=True, positions=at, alone=all_alone(edits))
 
     def _add(

@@ -10,8 +10,9 @@ import torch
 
 from ..errors import SiteNotAvailable, UsageProblem
 from . import calling
-from .edits import Edit, along, as_edits
+from .edits import Edit, along, as_edits, named
 from .opened import OpenModel
+from .positions import whole_numbers, within
 from .proving.proof import prove_on_use
 from .running import trace_module
 from .sites import part_of, position_axis
@@ -102,11 +103,14 @@ def run_trace(
     anatomy = model.anatomy
     wanted = anatomy.resolve(read)
     edits: dict[str, list[Edit]] = {}
+    if write is not None and not isinstance(write, Mapping):
+        raise UsageProblem(f"write names an edit for each site, {{site: edit}}; it is {type(write).__name__}.")
     for name, edit in (write or {}).items():
         for site in anatomy.resolve(name):
             if (reason := anatomy.read_only(site)) is not None:
                 raise SiteNotAvailable(f"Site {site!r} can be read, not written: {reason}.")
-            edits.setdefault(site, []).extend(along(as_edits(edit), position_axis(site)))
+            with named(site):
+                edits.setdefault(site, []).extend(along(as_edits(edit), position_axis(site)))
     prove_on_use(anatomy, model, {part_of(site) for site in (*wanted, *edits)} - {"logits"})
     if not wanted and not logits:
         raise UsageProblem("Nothing to trace: no site to read and logits=False.")
@@ -128,12 +132,7 @@ def has_site(model: OpenModel, site: str) -> bool:
 def _as_positions(positions: int | Sequence[int] | None, length: int) -> list[int] | None:
     if positions is None:
         return None
-    chosen = [positions] if isinstance(positions, int) else [int(position) for position in positions]
-    outside = [position for position in chosen if not -length <= position < length]
-    if outside or not chosen:
-        raise UsageProblem(
-            f"Position {outside[0]} is outside the {length} positions of the ids."
-            if outside
-            else "The list of positions is empty."
-        )
-    return [position % length for position in chosen]
+    chosen = whole_numbers(positions, UsageProblem)
+    if not chosen:
+        raise UsageProblem("The list of positions is empty.")
+    return within(chosen, length, UsageProblem)
