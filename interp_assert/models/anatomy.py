@@ -142,7 +142,7 @@ class Anatomy:
         flat = flat.to(device=home, dtype=self.stream_dtype)
         with torch.no_grad():
             if isinstance(self.readout, StatedReadout):
-                logits = self.readout.function(self.root, flat)
+                logits = self.readout.logits(self.root, flat, self.vocab_size)
             else:
                 laid_out = self.exit.lay_out(flat)
                 logits = replay(self.root, self.readout, laid_out, (flat.shape[0], flat.shape[1]))

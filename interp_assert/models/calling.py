@@ -122,9 +122,11 @@ def as_ids(ids: Any, *, vocab_size: int, max_positions: int | None, device: torc
 
     Raises EmptyBatch, TokenOutOfRange or ContextTooShort.
     """
+    if isinstance(ids, str) or (isinstance(ids, list | tuple) and any(isinstance(row, str) for row in ids)):
+        raise TokenOutOfRange("Token ids are integers, not text: give model.tokenizer.encode(text).")
     try:
         tensor = ids if isinstance(ids, torch.Tensor) else torch.as_tensor(ids)
-    except (TypeError, ValueError) as error:
+    except (RuntimeError, TypeError, ValueError) as error:
         raise EmptyBatch(
             "Token ids must form a rectangle (batch, pos); rows of unequal length are never padded: "
             f"group them by length ({error})."

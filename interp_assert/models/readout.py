@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import torch
 
+from ..errors import UsageProblem
 from .recording.graph import Location, Ref, tensors_in
 from .taps.tap import Tap, take
 from .weights.placement import where_used
@@ -123,6 +124,17 @@ class StatedReadout:
 
     def describe(self) -> str:
         return "as its family states it"
+
+    def logits(self, root: torch.nn.Module, residual: torch.Tensor, vocab_size: int) -> torch.Tensor:
+        """Logits (batch, pos, vocab) of a residual; raises UsageProblem if what the function gives is none."""
+        made = self.function(root, residual)
+        if isinstance(made, torch.Tensor) and made.shape[:-1] == residual.shape[:2] and made.shape[-1] >= vocab_size:
+            return made
+        what = tuple(made.shape) if isinstance(made, torch.Tensor) else type(made).__name__
+        raise UsageProblem(
+            f"the readout that the family of {type(root).__name__} states gives {what} for residuals "
+            f"{tuple(residual.shape)}; due are logits (batch, pos, vocab) of {vocab_size} token ids"
+        )
 
 
 def replay(root: torch.nn.Module, readout: Readout, residual: torch.Tensor, rows: tuple[int, int]) -> torch.Tensor:

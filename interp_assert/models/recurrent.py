@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from ..errors import SiteNotAvailable, UsageProblem
+from ..errors import BadEdit, SiteNotAvailable, UsageProblem
 from . import calling
 from .opened import OpenModel
 from .taps.kernels import bound
@@ -105,8 +105,17 @@ class Stepper:
         return torch.cat(parts, axis)
 
     def put(self, site: str, value: torch.Tensor) -> None:
-        """Replace a block's recurrent state: what is changed after step t is first felt at position t + 1."""
+        """Replace a block's recurrent state: what is changed after step t is first felt at position t + 1.
+
+        Raises BadEdit for a value that has not the state's shape, or is not finite.
+        """
         parts, axis = self._live(self._block(site))
+        shape = tuple(torch.cat(parts, axis).shape)
+        if not isinstance(value, torch.Tensor) or tuple(value.shape) != shape:
+            what = tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
+            raise BadEdit(f"The state {site!r} of {self.batch} rows is a tensor of shape {shape}, not {what}.")
+        if not value.isfinite().all():
+            raise BadEdit(f"What is put into {site!r} holds values that are not finite.")
         with torch.no_grad():
             for part, new in zip(parts, value.split([part.shape[axis] for part in parts], axis), strict=True):
                 part.copy_(new)

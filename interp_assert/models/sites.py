@@ -169,5 +169,6 @@ def _explain(name: str, site: str, have: dict[str, None], missing: dict[str, str
         reason = f"the model has {n_blocks} blocks, 0 to {n_blocks - 1}"
     if reason is None and part not in SHAPES:
         reason = "no site has this name"
-    because = f": {reason}" if reason else ""
-    return f"Site {name!r} is not available{because}. This model has: {summarise(have)}."
+    if reason is None:
+        reason = "this block has none" if any(part_of(other) == part for other in have) else "the model has none"
+    return f"Site {name!r} is not available: {reason}. This model has: {summarise(have)}."

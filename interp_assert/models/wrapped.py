@@ -62,6 +62,7 @@ def wrap_module(
     tokenizer = its_tokenizer if tokenizer is None else tokenizer
     if not isinstance(module, torch.nn.Module):
         hint = "create an instance first" if isinstance(module, type) else "use load(id) for an id"
+        hint = "it is one already: wrap its .module" if isinstance(module, Model) else hint
         raise ModelRefused(f"wrap() takes a language model that is a torch module, not {_what(module)}; {hint}")
     _refuse_without_weights(module)
     with_config = _is_transformers_with_head(module)

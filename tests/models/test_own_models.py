@@ -289,6 +289,7 @@ class TestWhatCannotBeWrapped:
             (own.Stack, "the class Stack; create an instance"),
             ("gpt2", "not str; use load"),
             (3, "int"),
+            (wrap(build(stack)), "it is one already: wrap its .module"),
         ):
             with pytest.raises(ModelRefused, match=said):
                 wrap(thing)  # type: ignore[arg-type]
@@ -300,6 +301,27 @@ class TestWhatCannotBeWrapped:
 
         with pytest.raises(ModelRefused, match=r"(?s)missing 1 required.*lengths.*register_family\(Wants\)"):
             wrap(build(lambda: Wants([own.HandMadeBlock()])))
+
+    def test_a_fault_of_its_own_is_told_with_its_line(self) -> None:
+        def fails(hidden: Any, logits: Any) -> Any:
+            return logits.reshape(7)
+
+        line = fails.__code__.co_firstlineno + 1
+        with pytest.raises(
+            ModelRefused, match=rf"RuntimeError: .*7.* \(test_own_models.py, line {line}\)\. Its forward"
+        ):
+            wrap(build(lambda: own.Returning(fails)))
+
+    def test_a_module_that_makes_nan_is_named(self) -> None:
+        class Overflows(own.HandMadeBlock):
+            def forward(self, x: torch.Tensor) -> Any:
+                return super().forward(x) * float("nan")
+
+        module = build(lambda: own.Stack([own.HandMadeBlock(), Overflows(), own.HandMadeBlock()]))
+        hooked = [part for part in module.modules() if part._forward_hooks]
+        with pytest.raises(ModelRefused, match=r"NaN, of ids that are all 0; .* is blocks\.1 \(Overflows\)"):
+            wrap(module)
+        assert [part for part in module.modules() if part._forward_hooks] == hooked
 
     def test_no_logits_for_every_position(self) -> None:
         module = build(lambda: own.Returning(lambda hidden, logits: logits[:, [-1]]))
@@ -445,11 +467,29 @@ class TestRegistration:
         with pytest.raises(ModelRefused, match="states that its logits are at 1"):
             wrap(module)
 
+    @pytest.mark.parametrize(
+        ("given", "said"),
+        [(lambda x: x, r"\(1, 8, 32\) for"), (lambda x: None, "NoneType"), (lambda x: x[0], r"\(8, 32\)")],
+    )
+    def test_a_readout_that_gives_no_logits(self, given: Callable[..., Any], said: str) -> None:
+        class Mute(own.Stack):
+            """Its family states the way to something else."""
+
+        register_family(Mute)(lambda module: Family(readout=lambda module, x: given(x)))
+        with pytest.raises(UsageProblem, match=rf"family of Mute states gives .*{said}.* of 60 token ids"):
+            _ = wrap(build(lambda: Mute([own.HandMadeBlock()]))).anatomy
+
     def test_what_is_registered_wrongly(self) -> None:
         with pytest.raises(UsageProblem, match="for a class or the name of one, not 3"):
             register_family(3)  # type: ignore[arg-type]
         with pytest.raises(UsageProblem, match="decorates a function"):
             register_family(own.Stack)(Family())  # type: ignore[arg-type]
+        with pytest.raises(UsageProblem, match="not an instance of Linear: its class is meant"):
+            register_family(nn.Linear(1, 1))  # type: ignore[arg-type]
+        with pytest.raises(UsageProblem, match=r"Family\(readout=...\) is a function of the module, not 'head'"):
+            Family(readout="head")  # type: ignore[arg-type]
+        with pytest.raises(UsageProblem, match=r"list of paths, not one: \['blocks.0'\]"):
+            Family(blocks="blocks.0")
 
         class Wrong(own.Stack):
             """Declared by something that is no Family."""

@@ -181,6 +181,9 @@ class TestBadInput:
     def test_a_lacking_site_says_why(self) -> None:
         with pytest.raises(SiteNotAvailable, match="added in parallel"):
             wrap(tiny.build("gpt_neox")).trace(tiny.token_ids(), read=["blocks.0.resid_mid"])
+        for name in ("blocks.0.state", "blocks.*.state"):
+            with pytest.raises(SiteNotAvailable, match="the model has none"):
+                wrap(tiny.build("gpt_neox")).trace(tiny.token_ids(), read=[name])
 
     def test_an_unread_site(self, model: Model) -> None:
         with pytest.raises(
@@ -197,6 +200,9 @@ class TestBadInput:
             ([], EmptyBatch, "at least one row"),
             ([[]], EmptyBatch, "at least one row"),
             ([[1, 2], [3]], EmptyBatch, "never padded"),
+            (None, EmptyBatch, "rectangle"),
+            ("said", TokenOutOfRange, "not text: give model.tokenizer.encode"),
+            (["said", "again"], TokenOutOfRange, "not text"),
             ([[5] * 65], ContextTooShort, "65 tokens do not fit into the context of tiny, which is 64"),
         ],
     )

@@ -82,8 +82,9 @@ def add_mid(flow: Flow, stage: Stage, summed: Anatomised, parts: BlockParts) -> 
     ending = [at for at, (_, components) in enumerate(additions) if [part.kind for part in components] == ["mlp"]]
     mixers = [part.kind != "mlp" for _, components in additions[: ending[0] if ending else 0] for part in components]
     if len(ending) != 1 or not mixers or not all(mixers):
-        how = "in parallel" if parts.parallel else "in one block"
-        parts.missing["resid_mid"] = f"{names} are added {how}: there is no residual between a mixer and an MLP"
+        how = f"{names} are added in {'parallel' if parts.parallel else 'one block'}"
+        how = f"the block adds {names} alone" if len(parts.kinds) == 1 else how
+        parts.missing["resid_mid"] = f"{how}: there is no residual between a mixer and an MLP"
         return
     (first, brought), (second, mlps) = additions[ending[0] - 1], additions[ending[0]]
     between = chain[chain.index(first) : chain.index(second)]

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ...errors import UsageProblem
+
 if TYPE_CHECKING:
     import torch
 
@@ -44,6 +46,15 @@ class Family:
     max_positions: int | None = None
     initialise: Callable[[torch.nn.Module], None] | None = None
     prepare: Callable[[torch.nn.Module], None] | None = None
+
+    def __post_init__(self) -> None:
+        """Raises UsageProblem for a function that is none, and for one path where a list of them is due."""
+        for name in ("forward", "readout", "hidden_states", "initialise", "prepare"):
+            stated = getattr(self, name)
+            if stated is not None and not callable(stated):
+                raise UsageProblem(f"Family({name}=...) is a function of the module, not {stated!r}")
+        if isinstance(self.blocks, str):
+            raise UsageProblem(f"Family(blocks=...) is a list of paths, not one: [{self.blocks!r}]")
 
 
 NOTHING = Family()

@@ -59,7 +59,9 @@ def register_family(
     Raises UsageProblem for a model_type that is transformers' own or belongs to another class.
     """
     if not isinstance(module_class, type | str):
-        raise UsageProblem(f"a family is registered for a class or the name of one, not {module_class!r}")
+        what = f"an instance of {type(module_class).__name__}: its class is meant"
+        what = what if hasattr(module_class, "forward") else repr(module_class)
+        raise UsageProblem(f"a family is registered for a class or the name of one, not {what}")
     if model_type is not None:
         _reserve(model_type, module_class)
 

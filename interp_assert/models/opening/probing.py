@@ -4,8 +4,11 @@ how many ids it knows and how long a sequence it takes.
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,6 +17,7 @@ from torch.overrides import TorchFunctionMode
 from ...errors import InterpError, ModelRefused, UsageProblem
 from .. import calling
 from ..families import family_of
+from ..recording.graph import tensors_in
 from ..taps.tap import take
 from ..weights.placement import home
 
@@ -90,6 +94,11 @@ def probe(module: torch.nn.Module, *, vocab_size: int | None, max_positions: int
     tables, positions = _sort(lookups, others, length)
     where = calling.logits_location(first, ROWS, length, stated=family.logits, width=stated or _only(tables))
     logits = take(first, where)
+    if logits.isnan().any():
+        raise ModelRefused(
+            f"{type(module).__name__} gives logits that are NaN, of ids that are all 0; the first module to return "
+            f"NaN is {_first_nan(module, zeros)}"
+        )
     _refuse_noise(module, logits, take(again, where))
     size = _vocabulary(module, logits.shape[-1], tables, stated)
     _watched(module, zeros + (size - 1))  # the last id must be one
@@ -105,11 +114,36 @@ def _watched(module: torch.nn.Module, ids: torch.Tensor) -> tuple[Any, list[_Loo
     except Exception as error:  # whatever the user's code raises when it is given ids
         raise ModelRefused(
             f"{type(module).__name__} cannot be called on token ids alone: on ids {tuple(ids.shape)} from "
-            f"{int(ids.min())} to {int(ids.max())} it raised {type(error).__name__}: {_first_line(error)}. Its forward "
-            "is called as module(ids), ids (batch, pos) int64; state another way with "
+            f"{int(ids.min())} to {int(ids.max())} it raised {type(error).__name__}: {_first_line(error)}"
+            f"{_place(error)}. Its forward is called as module(ids), ids (batch, pos) int64; state another way with "
             f"register_family({type(module).__name__}): Family(forward=lambda module, ids: ...), and vocab_size= "
             "where ids have to be smaller"
         ) from error
+
+
+def _first_nan(module: torch.nn.Module, ids: torch.Tensor) -> str:
+    """The module that is the first to return NaN: the innermost one, for it is the first to return."""
+    found: list[str] = []
+    names = {part: path or type(module).__name__ for path, part in module.named_modules()}
+
+    def look(part: torch.nn.Module, _args: Any, out: Any) -> None:
+        if not found and any(tensor.is_floating_point() and tensor.isnan().any() for _, tensor in tensors_in(out)):
+            found.append(f"{names[part]} ({type(part).__name__})")
+
+    with ExitStack() as stack, torch.no_grad():
+        for part in names:
+            stack.callback(part.register_forward_hook(look).remove)
+        calling.forward(module, ids)
+    return found[0] if found else "none of them: it is made outside"
+
+
+def _place(error: BaseException) -> str:
+    """The line of the user's code that raised: the innermost one that is not torch's or ours."""
+    ours = (Path(torch.__file__).parent, Path(__file__).parents[2])
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if not any(place in Path(frame.filename).parents for place in ours):
+            return f" ({Path(frame.filename).name}, line {frame.lineno})"
+    return ""
 
 
 def _sort(lookups: list[_Lookup], others: list[_Lookup], length: int) -> tuple[list[int], list[int]]:
@@ -136,8 +170,6 @@ def _only(tables: list[int]) -> int | None:
 def _refuse_noise(module: torch.nn.Module, one: torch.Tensor, other: torch.Tensor) -> None:
     if torch.equal(one, other):
         return
-    if not torch.isfinite(one).all():
-        raise ModelRefused(f"{type(module).__name__} gives logits that are not finite; check its weights")
     difference = float((one - other).abs().max())
     raise ModelRefused(
         f"{type(module).__name__} is not deterministic: two passes over the same ids in eval mode differ by "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import torch
 
 from ..anatomy import Anatomy
@@ -21,7 +23,9 @@ def tolerance(anatomy: Anatomy, model: OpenModel) -> float:
 
 
 def distance(left: torch.Tensor, right: torch.Tensor) -> float:
-    """||left - right|| / ||right||, in float64."""
+    """||left - right|| / ||right||, in float64; infinite between tensors of different shapes."""
+    if left.shape != right.shape:
+        return inf
     left, right = left.detach().double(), right.detach().double()
     scale, difference = right.norm(), (left - right).norm()
     return float(difference / scale) if scale > 0 else float(difference)

@@ -128,6 +128,20 @@ def test_an_edit_does_what_an_edit_of_the_cache_does(family: str) -> None:
     assert distance(trace.logits[:, step + 1 :], model.trace(ids).logits[:, step + 1 :]) > 10 * error
 
 
+def test_what_is_put_into_the_cache_must_be_a_state() -> None:
+    from interp_assert.errors import BadEdit
+
+    model = opened("mamba2")
+    stepper = Stepper(model, 2)
+    stepper.step([5, 6])
+    site = states_of(model)[-1]
+    state = stepper.state(site)
+    for wrong, said in ((state[:1], r"shape \(2, .*not \(1, "), (0.0, "not float"), (state / 0, "not finite")):
+        with pytest.raises(BadEdit, match=rf"{site}.*{said}"):
+            stepper.put(site, wrong)  # type: ignore[arg-type]
+    assert torch.equal(stepper.state(site), state)
+
+
 class TestHowAStateIsEdited:
     """The edit is a function of all states so far, applied step by step; ready-made ones are shown less."""
 
