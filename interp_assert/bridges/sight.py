@@ -13,6 +13,7 @@ import torch
 from ..models.calling import arguments, documented_kernels
 from ..models.families import family_of
 from ..models.sites import block_of, part_of
+from ..models.taps.shared import SharedTap
 from ..models.taps.tap import Tap, put, take
 from .backend import BackendUnavailable, Edit
 
@@ -99,7 +100,10 @@ class SightBackend:
         self.sight, self.root = sight, sight._module
         self.logits_at = model.anatomy.logits_at
         self.places: dict[str, _AtModule | _AtFunction] = {}
-        functions = [_attention_of(sight, block.path) for block in model.anatomy.blocks]
+        several = {block_of(site) for site, route in model.anatomy.routes.items() if isinstance(route.write, SharedTap)}
+        functions = [  # where it is called several times for one attention, no single call has the site
+            None if block.index in several else _attention_of(sight, block.path) for block in model.anatomy.blocks
+        ]
         scaled = self._scaled_before([function for function in functions if function is not None], model)
         for site, route in model.anatomy.routes.items():
             block, part = block_of(site), part_of(site)

@@ -14,10 +14,11 @@ from . import calling
 from .anatomy import Anatomy
 from .edits import Edit, all_alone, carried_out, each_alone, touched
 from .sites import part_of, position_axis
-from .taps import functions, hooks, joined, kernels, shown
+from .taps import hooks, joined, kernels, shared, shown
 from .taps.functions import FunctionTap
 from .taps.joined import JoinedTap
 from .taps.kernels import KernelTap
+from .taps.shared import SharedTap
 from .taps.shown import ShownTap
 from .taps.tap import AnyTap, Route, Tap, Watch, take
 
@@ -26,7 +27,8 @@ Installer = Callable[
 ]
 INSTALLERS: dict[type, Installer] = {
     Tap: hooks.installed,
-    FunctionTap: functions.installed,
+    FunctionTap: shared.installed,
+    SharedTap: shared.installed,
     JoinedTap: joined.installed,
     KernelTap: kernels.installed,
     ShownTap: shown.installed,
@@ -85,7 +87,7 @@ class _Run:
         self.positions = None if positions is None else torch.tensor(positions, device=ids.device)
         self.values: dict[str, torch.Tensor] = {}
         self.waiting = set(read)
-        self.watches: dict[type, list[Watch]] = {}
+        self.watches: dict[Installer, list[Watch]] = {}
         self.applied: set[str] = set()
         self.sliced = False
         self.aside = False
@@ -194,7 +196,7 @@ class _Run:
         def unless_aside(tensor: torch.Tensor) -> torch.Tensor | None:
             return None if self.aside else action(tensor)
 
-        self.watches.setdefault(type(tap), []).append(Watch(tap, unless_aside, writes, positions, alone))
+        self.watches.setdefault(INSTALLERS[type(tap)], []).append(Watch(tap, unless_aside, writes, positions, alone))
 
     @contextmanager
     def _aside(self) -> Iterator[None]:
@@ -211,8 +213,8 @@ class _Run:
         out: Any = None
         with ExitStack() as stack:
             stack.enter_context(torch.set_grad_enabled(self.grad))
-            for kind, watches in self.watches.items():
-                stack.enter_context(INSTALLERS[kind](self.module, watches, rows, self._stop_if_done))
+            for installed, watches in self.watches.items():
+                stack.enter_context(installed(self.module, watches, rows, self._stop_if_done))
             with suppress(_Enough):
                 out = calling.forward(self.module, self.ids)
             if self.waiting or not self.applied >= set(self.write) - {"logits"}:

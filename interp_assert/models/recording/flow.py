@@ -6,10 +6,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from math import prod
+from typing import Any
 
 import torch
 
-from .graph import Call, Op, Recording
+from .graph import Call, Op, Recording, Ref
 
 _RESHAPES = frozenset({"view", "_unsafe_view", "_reshape_alias", "reshape", "unsqueeze", "squeeze", "expand", "slice"})
 _COPIES = frozenset({"clone", "_to_copy", "contiguous", "alias", "detach", "to", "lift_fresh"})
@@ -20,6 +21,23 @@ def op_name(op: Op) -> str:
     """``aten.add.Tensor`` -> ``add``; the in-place underscore is dropped: ``add_`` -> ``add``."""
     name = op.name.split(".")[1] if "." in op.name else op.name
     return name[:-1] if name.endswith("_") and not name.startswith("__") else name
+
+
+def _same_operation(one: Op, other: Op) -> bool:
+    """Whether two operations do the same to the tensors that they take: not if they draw random numbers, and not for
+    what a write through another view left behind, which depends on where in memory that was.
+    """
+    if one.func is None or one.func is not other.func or torch.Tag.nondeterministic_seeded in one.func.tags:
+        return False
+    return _without_tensors((one.args, one.kwargs)) == _without_tensors((other.args, other.kwargs))
+
+
+def _without_tensors(tree: Any) -> Any:
+    if isinstance(tree, Ref):
+        return Ref
+    if type(tree) in (tuple, list):
+        return [_without_tensors(part) for part in tree]
+    return {key: _without_tensors(part) for key, part in tree.items()} if type(tree) is dict else tree
 
 
 class Flow:
@@ -69,6 +87,23 @@ class Flow:
     def same(self, left: int, right: int) -> bool:
         """Whether two values are equal up to copies, casts and reshapes."""
         return left == right or self.origin(left) == self.origin(right)
+
+    def alike(self, left: int, right: int) -> bool:
+        """Whether two values are equal because the same operations made both of the same values."""
+        seen: set[tuple[int, int]] = set()
+        todo = [(left, right)]
+        while todo:
+            pair = todo.pop()
+            if pair[0] == pair[1] or pair in seen:
+                continue
+            seen.add(pair)
+            one, other = self.op(pair[0]), self.op(pair[1])
+            if one is None or other is None or not _same_operation(one, other):
+                return False
+            if one.outputs.index(pair[0]) != other.outputs.index(pair[1]):
+                return False
+            todo += zip(one.inputs, other.inputs, strict=True)
+        return True
 
     def cone(self, value: int, stop: Iterable[int], *, through_matmul: bool = True, since: int = 0) -> list[Op]:
         """Every operation that ``value`` depends on, back to the values in ``stop`` and to operation ``since``;
