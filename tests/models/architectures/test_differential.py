@@ -43,7 +43,7 @@ def site(part: str) -> str:
 
 
 def read(model: Model, ids: torch.Tensor, **options: object) -> dict[str, torch.Tensor]:
-    trace = model.trace(ids, read=[site(part) for part in PARTS], **options)  # type: ignore[arg-type]
+    trace = model.trace(ids, read=[site(part) for part in PARTS], **options)
     return {part: trace[site(part)] for part in PARTS}
 
 
@@ -80,10 +80,7 @@ def projections(model: Model, ids: torch.Tensor) -> dict[str, torch.Tensor]:
         return hook
 
     attention = attention_module(model)
-    handles = [
-        getattr(attention, f"{name}_proj").register_forward_hook(look(name))  # type: ignore[union-attr]
-        for name in "qkvo"
-    ]
+    handles = [getattr(attention, f"{name}_proj").register_forward_hook(look(name)) for name in "qkvo"]
     try:
         with torch.no_grad():
             model.module(input_ids=ids, use_cache=False)
@@ -120,7 +117,7 @@ def logits_with(model: Model, ids: torch.Tensor, heads: torch.Tensor) -> torch.T
     def replace(_module: torch.nn.Module, args: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor]:
         return (heads.flatten(-2).to(args[0].dtype),)
 
-    handle = attention_module(model).o_proj.register_forward_pre_hook(replace)  # type: ignore[union-attr,operator]
+    handle = attention_module(model).o_proj.register_forward_pre_hook(replace)
     try:
         with torch.no_grad():
             logits: torch.Tensor = model.module(input_ids=ids, use_cache=False).logits
