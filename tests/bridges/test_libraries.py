@@ -13,6 +13,7 @@ from models import own_models, tiny
 from interp_assert import Model, load, wrap
 from interp_assert.bridges import BACKENDS, BackendUnavailable, compare, open_backend
 from interp_assert.models import edits, twins
+from interp_assert.models.taps.shared import SharedTap
 
 
 @pytest.fixture(params=BACKENDS)
@@ -54,6 +55,16 @@ def test_they_agree_with_us(library: str, architecture: str) -> None:
     assert [agreement.describe() for agreement in found if not agreement.holds] == []
     kinds = {agreement.site.rpartition("blocks.")[2].lstrip("0123456789.") for agreement in found}
     assert len(kinds) >= NAMED_BY_BOTH[library, architecture], kinds
+
+
+def test_no_single_call_of_several_stands_for_one_attention() -> None:
+    pytest.importorskip("nnsight", reason="needs the extra nnsight")
+    model = wrap(tiny.build("diffllama"))
+    found = compare(model, open_backend("nnsight", model))
+    assert [agreement.describe() for agreement in found if not agreement.holds] == []
+    compared = {agreement.site for agreement in found}
+    assert "blocks.1.attn.head_out" in compared  # what a module takes
+    assert ("blocks.1.attn.q" in compared) == (not isinstance(model.anatomy.routes["blocks.1.attn.q"].write, SharedTap))
 
 
 @pytest.mark.parametrize("name", ["zoo:gpt2", "zoo:gpt_neox"])

@@ -66,8 +66,11 @@ CONFIGS: dict[str, dict[str, Any]] = {
 ARCHITECTURES = tuple(CONFIGS)
 MORE: dict[str, dict[str, Any]] = {
     "mixtral": {**_MODERN, "num_key_value_heads": 2, "num_local_experts": 4, "num_experts_per_tok": 2},
+    "diffllama": {**_MODERN, "num_key_value_heads": 2},
 }
-"""Beyond what every test of the anatomy runs on: experts have no neurons of their own."""
+"""Beyond what every test of the anatomy runs on: experts have no neurons of their own, and differential attention is
+two calls.
+"""
 WITH_ATTENTION = tuple(name for name in CONFIGS if not name.startswith("mamba"))
 PARALLEL = ("gpt_neox", "falcon", "phi")
 
