@@ -67,7 +67,8 @@ class Trap:
     with_remedy: float
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.what} (relative difference {self.size:.2g}; {self.remedy}: {self.with_remedy:.2g})"
+        size = "other shapes" if isinf(self.size) else f"relative difference {self.size:.2g}"
+        return f"{self.name}: {self.what} ({size}; {self.remedy}: {self.with_remedy:.2g})"
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,7 @@ class Gathering:
         self.errors: list[dict[str, str]] = []
         self.outcomes = {"passed": 0, "failed": 0, "skipped": 0, "inconclusive": 0, "error": 0}
         self.decided = False
+        self.skipped: Counter[str] = Counter()
         self.results: Results | None = None
         self.written = False
         self.notes: list[str] = []
@@ -55,6 +57,8 @@ class Gathering:
             self.errors.append({"nodeid": report.nodeid, "when": report.when, "message": facts["error"]})
         if report.when == "call" or report.failed or report.skipped:
             self.outcomes[_outcome(report, facts)] += 1
+        if report.skipped and not facts["checks"] and isinstance(report.longrepr, tuple):
+            self.skipped[str(report.longrepr[2]).removeprefix("Skipped: ")] += 1
         if facts["decides"]:
             self.decided |= any(check["verdict"] in ("PASS", "FAIL") for check in facts["checks"])
         else:
@@ -75,6 +79,7 @@ class Gathering:
             self.notes.append(
                 "nothing was decided or measured: no claim reached PASS or FAIL, so this run is not a success"
             )
+            self.notes += [f"skipped {count}: {reason}" for reason, count in self.skipped.items()]
             if exitstatus == pytest.ExitCode.OK:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
         self.results = self._document(session)

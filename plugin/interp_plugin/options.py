@@ -129,8 +129,8 @@ OPTIONS = (
     ),
     Option(
         "suites",
-        "Which shipped suites run: names separated by commas, all or none. Default: all that need no further option, "
-        "unless paths are given on the command line.",
+        "Which shipped suites run: names separated by commas, none, or all, which are those that need not be named "
+        "(anatomy, backends and timing do). Default: all, unless paths are given on the command line.",
         metavar="A,B",
     ),
     Option(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import pickle
+from dataclasses import replace
+from math import inf
 from typing import Any
 
 import pytest
@@ -116,6 +118,7 @@ def test_a_trap_that_was_avoided_is_told(monkeypatch: pytest.MonkeyPatch) -> Non
     )
     verdict = assert_conforms(wrap(build("llama"), id="tiny"), "chain", budget="quick")
     assert verdict.details["traps"] == ["it is off by one: it moves (relative difference 0.5; with one added: 1e-07)"]
+    assert "it moves (other shapes; with one added" in str(replace(trap, size=inf))
 
 
 @pytest.mark.parametrize("check", ["causality", "batch_invariance"])

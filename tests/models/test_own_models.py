@@ -386,7 +386,11 @@ class TestWhatCannotBeWrapped:
         broken = build(stack)
         with torch.no_grad():
             broken.places[0, 0] = float("nan")
-        with pytest.raises(ModelBroken, match="not finite: places"):
+        with pytest.raises(ModelBroken, match=r"not finite: places \(torch.float32\) holds NaN"):
+            wrap(broken)
+        with torch.no_grad():
+            broken.places[0, 0] = float("-inf")
+        with pytest.raises(ModelBroken, match="ranges from -inf to "):
             wrap(broken)
 
     def test_changed_weights_are_noticed(self) -> None:

@@ -47,7 +47,8 @@ def refuse_unopenable(config: Mapping[str, Any], where: str, *, trust_remote_cod
             )
         raise ModelRefused(
             f"{where}: model_type {kind!r} is unknown to the installed transformers; upgrade transformers, or, if the "
-            f"architecture is your own, import what registers it first: register_family(..., model_type={kind!r})"
+            f"architecture is your own, import what registers it first (register_family(..., model_type={kind!r})): in "
+            "a conftest.py, or, for a package, by an entry point of the group interp_assert.families"
         )
     architectures = [str(name) for name in config.get("architectures") or []]
     named = f"model_type {kind!r}, architectures {', '.join(architectures) or 'none named'}"
@@ -55,7 +56,10 @@ def refuse_unopenable(config: Mapping[str, Any], where: str, *, trust_remote_cod
         raise ModelRefused(f"{where} is no causal language model ({named}): transformers has no such head for it")
     own = _causal_class(kind)
     if architectures and not any(name == own or _LANGUAGE_MODEL_CLASS.search(name) for name in architectures):
-        raise ModelRefused(f"{where} is no causal language model ({named}): it was saved without a language-model head")
+        raise ModelRefused(
+            f"{where} is no causal language model ({named}): it was saved without a causal language-model head"
+            + (f", which is what {own} has" if own else "")
+        )
 
 
 def known(model_type: Any) -> bool | None:

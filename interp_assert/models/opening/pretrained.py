@@ -221,9 +221,10 @@ def check_finite(module: torch.nn.Module, where: str) -> None:
         # NaN propagates, and no copy of the tensor is made.
         low, high = torch.aminmax(placement.value_of(module, name).detach())
         if not (torch.isfinite(low) and torch.isfinite(high)):
+            what = "holds NaN" if low.isnan() else f"ranges from {low.item()} to {high.item()}"
             raise ModelBroken(
-                f"{where}: the weights are not finite: {name} ({parameter.dtype}) ranges from {low.item()} to "
-                f"{high.item()}; copy or convert them again, in float32 or bfloat16 if they overflowed float16"
+                f"{where}: the weights are not finite: {name} ({parameter.dtype}) {what}; copy or "
+                "convert them again, in float32 or bfloat16 if they overflowed float16"
             )
 
 

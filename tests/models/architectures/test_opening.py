@@ -18,7 +18,9 @@ def test_the_class_of_its_own_head_is_one_of_a_language_model(model_type: str) -
 
 
 def test_another_head_of_the_same_type_is_not() -> None:
-    with pytest.raises(ModelRefused, match="saved without a language-model head"):
+    with pytest.raises(
+        ModelRefused, match="saved without a causal language-model head, which is what BertGenerationDecoder has"
+    ):
         refuse_unopenable(
             {"model_type": "bert-generation", "architectures": ["BertGenerationEncoder"]},
             "here",
