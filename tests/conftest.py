@@ -1,4 +1,4 @@
-"""What all tests share: the reference material beside the checkout, where it exists."""
+"""What all tests share: the reference material beside the checkout where it exists, and runs that know of no other."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 pytest_plugins = ["pytester"]
 
+XDIST = ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_XDIST_TESTRUNUID")
+"""What pytest-xdist tells its workers, and through them whatever they start."""
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
@@ -21,3 +24,11 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"the reference material is not beside this checkout ({SHARED.name}/ is missing)")
     return SHARED
+
+
+@pytest.fixture
+def pytester(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """A run inside a test is nobody's worker, also where a worker runs the test."""
+    for name in XDIST:
+        monkeypatch.delenv(name, raising=False)
+    return pytester

@@ -191,12 +191,12 @@ def test_a_hundred_times_smaller_error_costs_about_twice_the_clusters():
 
 def test_thousands_of_values_take_milliseconds():
     values = np.random.default_rng(9).random(4096)
-    start = time.perf_counter()
+    start = time.process_time()
     gate = SequentialGate(0.5, levels=ErrorLevels(1e-9, 1e-9))
     gate.update(values)
     assert gate.n == 4096
-    assert time.perf_counter() - start < 0.5
-    start = time.perf_counter()
+    assert time.process_time() - start < 0.5
+    start = time.process_time()
     low, high = gate.interval
     assert low < 0.5 < high
-    assert time.perf_counter() - start < 2.0
+    assert time.process_time() - start < 2.0
