@@ -7,17 +7,14 @@ A comment before a block says what is special: ``<!-- file: NAME -->`` saves it 
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from models.hub_server import HubServer, Repository
-from models.tiny import build
+
+from .shell import Shell
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -26,6 +23,9 @@ else:
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
+ABOUT_THE_PROJECT = re.compile(r"pytest( -n auto)?( tests/.*)?|ruff .*")
+"""The project's own tests and linters: CI runs them, and running them in here would not end."""
+
 FENCE = re.compile(r"(?:<!-- (?P<directive>[^>]*) -->\n)?```(?P<language>\w*)\n(?P<code>.*?)```", re.DOTALL)
 
 
@@ -48,19 +48,8 @@ def blocks_of(document: Path) -> list[Block]:
     return [Block(m["language"], m["code"], m["directive"] or "") for m in FENCE.finditer(document.read_text("utf-8"))]
 
 
-@pytest.fixture(scope="module")
-def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A hub on loopback that has a (random) model under the id that the README uses."""
-    directory = tmp_path_factory.mktemp("pythia")
-    build("gpt_neox").save_pretrained(directory)
-    repository = Repository()
-    repository.commit(directory, "main")
-    with HubServer({"EleutherAI/pythia-160m": repository}) as server:
-        yield server.endpoint
-
-
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_the_code_blocks_run(document: Path, tmp_path: Path, hub: str) -> None:
+def test_the_code_blocks_run(document: Path, tmp_path: Path, shell: Shell) -> None:
     blocks = blocks_of(document)
     assert blocks, f"{document.name} shows no code"
     for block in blocks:
@@ -69,39 +58,21 @@ def test_the_code_blocks_run(document: Path, tmp_path: Path, hub: str) -> None:
         if block.language == "toml":
             tomllib.loads(block.code)
         elif block.language == "python" and block.file is None:
-            run([sys.executable, "-c", block.code], tmp_path, hub)
+            done = shell.python(block.code, tmp_path)
+            assert done.status == 0, f"{block.code}\n{done.output}"
         elif block.language == "bash" and block.directive != "run in CI":
-            run_commands(block, tmp_path, hub)
+            run_commands(block, tmp_path, shell)
 
 
-def run_commands(block: Block, folder: Path, hub: str) -> None:
+def run_commands(block: Block, folder: Path, shell: Shell) -> None:
     statuses = []
     for line in block.code.splitlines():
         command = re.sub(r'^pip install -e "\.\[\w+\]"( && )?', "", line)
-        whole_project = re.match(r"(pytest( tests/.*)?$|ruff )", command) and block_is_about_the_project(command)
-        if command and not whole_project:
-            statuses.append(run(["bash", "-c", command], folder, hub, expected=(0, block.exit)))
+        if command and not ABOUT_THE_PROJECT.fullmatch(command):
+            done = shell.line(command, folder)
+            assert done.status in (0, block.exit), f"$ {command}\nexit status {done.status}\n{done.output}"
+            statuses.append(done.status)
     assert block.exit == 0 or block.exit in statuses, f"nothing ended with {block.exit}: {block.code}"
-
-
-def block_is_about_the_project(command: str) -> bool:
-    """The project's own tests and linters: CI runs them, and running them in here would not end."""
-    return command == "pytest" or command.startswith(("pytest tests/", "ruff "))
-
-
-def run(command: list[str], folder: Path, hub: str, expected: tuple[int, ...] = (0,)) -> int:
-    environment = {
-        **os.environ,
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "HF_ENDPOINT": hub,
-        "HF_HOME": str(folder / "hf-home"),
-        "HF_HUB_DISABLE_XET": "1",
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600)
-    shown = f"$ {command[-1]}\nexit status {done.returncode}\n{done.stdout}{done.stderr}"
-    assert done.returncode in expected, shown
-    return done.returncode
 
 
 def test_ci_runs_the_readmes_commands() -> None:
