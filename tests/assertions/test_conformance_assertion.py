@@ -98,8 +98,10 @@ def test_what_the_model_raises_is_a_failure_with_its_cause() -> None:
 
 def test_values_that_are_not_finite_fail() -> None:
     module: Any = build("llama")
+    model = wrap(module, id="tiny")
+    assert model.anatomy.has("logits")  # which would not be opened if it made nothing but NaN
     module.model.norm.register_forward_hook(lambda _module, _args, out: out * float("nan"))
-    verdict = verdict_of(assert_conforms, wrap(module, id="tiny"), "determinism", budget="quick")
+    verdict = verdict_of(assert_conforms, model, "determinism", budget="quick")
     assert (verdict.outcome, verdict.estimate) == (Outcome.FAIL, None)
     assert "not finite" in verdict.reason
 

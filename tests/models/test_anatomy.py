@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -336,6 +337,27 @@ class TestWhatCannotBeProven:
         model = wrap(module)
         pattern = model.trace(tiny.token_ids(), read=["blocks.1.attn.pattern"])["blocks.1.attn.pattern"]
         torch.testing.assert_close(pattern.sum(-1), torch.ones_like(pattern.sum(-1)))
+
+    def test_gains_of_zero_do_not_either(self) -> None:
+        """A block that begins with doing nothing: of its site nothing is heard, whatever its matrices."""
+        module: Any = tiny.build("llama")
+        with torch.no_grad():
+            for name in ("input_layernorm", "post_attention_layernorm"):
+                getattr(module.model.layers[1], name).weight.zero_()
+        model = wrap(module)
+        assert model.has("blocks.1.attn.q")
+        assert model.has("blocks.1.mlp.neurons")
+        assert not module.model.layers[1].input_layernorm.weight.any()
+
+    def test_a_model_that_makes_nan_is_refused_with_the_place(self) -> None:
+        from interp_assert.errors import ModelBroken
+
+        module: Any = tiny.build("llama")
+        with torch.no_grad():
+            module.model.layers[1].mlp.up_proj.weight.mul_(1e30)
+            module.model.layers[1].mlp.down_proj.weight.mul_(1e30)
+        with pytest.raises(ModelBroken, match=r"NaN is model.layers.2.input_layernorm .*too large for torch.float32"):
+            _ = wrap(module).anatomy
 
     def test_no_blocks_at_all(self) -> None:
         from interp_assert.errors import UnprovenAnatomy

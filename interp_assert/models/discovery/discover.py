@@ -7,10 +7,11 @@ from itertools import pairwise, zip_longest
 
 import torch
 
-from ...errors import UnprovenAnatomy, UsageProblem
+from ...errors import ModelBroken, UnprovenAnatomy, UsageProblem
 from .. import calling
 from ..anatomy import Anatomy, Block
 from ..families import family_of
+from ..not_finite import first_nan
 from ..opened import OpenModel
 from ..proving import proof
 from ..readout import Readout, StatedReadout
@@ -20,7 +21,7 @@ from ..recording.recorder import record
 from ..sites import unnumbered
 from ..taps import kernels
 from ..taps.shown import streams_of
-from ..taps.tap import Route, nth_call
+from ..taps.tap import Route, nth_call, take
 from . import mixers
 from .attention import Heads
 from .blocks import Stage, find_stages, other_stacks, unwrapped
@@ -51,8 +52,8 @@ _ORDER = (
 def discover(model: OpenModel) -> Anatomy:
     """Find the anatomy of a model by one recorded forward pass, and prove it by three plain ones.
 
-    Raises UnprovenAnatomy where no stack of blocks can be found at all. Anything less is reported in
-    ``Anatomy.missing``.
+    Raises UnprovenAnatomy where no stack of blocks can be found at all, ModelBroken where the logits are NaN. Anything
+    less is reported in ``Anatomy.missing``.
     """
     if family_of(model.module).hidden_states is not None:
         return discover_shown(model)
@@ -88,6 +89,11 @@ def _assemble(model: OpenModel, recording: Recording, stages: Sequence[Stage], i
     flow = Flow(recording, model.module)
     family = family_of(model.module)
     logits_at = calling.logits_location(recording.result, *ids.shape, stated=family.logits, width=model.vocab_size)
+    if take(recording.result, logits_at).isnan().any():
+        raise ModelBroken(
+            f"{model.id} gives logits that are NaN. The first module to return NaN is {first_nan(model.module, ids)}; "
+            f"if numbers grow too large for {model.dtype} there, open the model in another format"
+        )
     logits = recording.results[logits_at]
     grid = recording.grid = survey(flow, stages, logits)
     flow.length = grid.positions

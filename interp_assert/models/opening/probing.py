@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 from ...errors import InterpError, ModelRefused, UsageProblem
 from .. import calling
 from ..families import family_of
-from ..recording.graph import tensors_in
+from ..not_finite import first_nan
 from ..taps.tap import take
 from ..weights.placement import home
 
@@ -97,7 +96,7 @@ def probe(module: torch.nn.Module, *, vocab_size: int | None, max_positions: int
     if logits.isnan().any():
         raise ModelRefused(
             f"{type(module).__name__} gives logits that are NaN, of ids that are all 0; the first module to return "
-            f"NaN is {_first_nan(module, zeros)}"
+            f"NaN is {first_nan(module, zeros)}"
         )
     _refuse_noise(module, logits, take(again, where))
     size = _vocabulary(module, logits.shape[-1], tables, stated)
@@ -119,22 +118,6 @@ def _watched(module: torch.nn.Module, ids: torch.Tensor) -> tuple[Any, list[_Loo
             f"register_family({type(module).__name__}): Family(forward=lambda module, ids: ...), and vocab_size= "
             "where ids have to be smaller"
         ) from error
-
-
-def _first_nan(module: torch.nn.Module, ids: torch.Tensor) -> str:
-    """The module that is the first to return NaN: the innermost one, for it is the first to return."""
-    found: list[str] = []
-    names = {part: path or type(module).__name__ for path, part in module.named_modules()}
-
-    def look(part: torch.nn.Module, _args: Any, out: Any) -> None:
-        if not found and any(tensor.is_floating_point() and tensor.isnan().any() for _, tensor in tensors_in(out)):
-            found.append(f"{names[part]} ({type(part).__name__})")
-
-    with ExitStack() as stack, torch.no_grad():
-        for part in names:
-            stack.callback(part.register_forward_hook(look).remove)
-        calling.forward(module, ids)
-    return found[0] if found else "none of them: it is made outside"
 
 
 def _place(error: BaseException) -> str:

@@ -20,7 +20,7 @@ from ..sites import block_of, part_of, unnumbered
 from ..taps.kernels import KernelTap
 from ..taps.tap import take
 from ..weights.lending import other_weights, rewritten
-from ..weights.placement import parameters
+from ..weights.placement import parameters, value_of
 from .closeness import distance, tolerance
 from .kernel_proof import prove_kernels
 from .summing import replayed
@@ -238,14 +238,19 @@ def _moved_when_fresh(
 
 
 def draw_anew(module: torch.nn.Module) -> None:
-    """Seeded random matrices in place of a module's own: they tell a site that its weights ignore from a dead hook."""
-    generator = torch.Generator().manual_seed(0)
+    """Seeded random matrices in place of a module's own: they tell a site that its weights ignore from a dead hook.
+    Gains of zero, which some architectures begin with, would keep every matrix of a block from being heard.
+    """
+    generator, gains = torch.Generator().manual_seed(0), torch.Generator().manual_seed(1)
     with torch.no_grad():
         for name, parameter in parameters(module):
             if parameter.ndim >= 2 and not name.endswith("A_log"):  # random decays would let a state explode
                 noise = torch.randn(parameter.shape, generator=generator) / sqrt(parameter.shape[-1])
                 with rewritten(module, name) as weight:
                     weight.copy_(noise)
+            elif parameter.ndim < 2 and not value_of(module, name).any():
+                with rewritten(module, name) as weight:
+                    weight.copy_(torch.rand(parameter.shape, generator=gains))
 
 
 def _other(tensor: torch.Tensor) -> torch.Tensor:
