@@ -15,7 +15,19 @@ pytest_plugins = ["pytester"]
 XDIST = ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_XDIST_TESTRUNUID")
 """What pytest-xdist tells its workers, and through them whatever they start."""
 
+MOST_WORKERS = 8
+"""Each worker imports torch and transformers for itself, and holds more than half a gigabyte."""
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int | None:
+    """``-n auto`` is a worker for each core up to ``MOST_WORKERS``, and on a single core no worker at all."""
+    if os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS"):
+        return None
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, MOST_WORKERS) if cores > 1 else 0
 
 
 @pytest.fixture(scope="session")

@@ -82,7 +82,7 @@ def test_ci_runs_the_readmes_commands() -> None:
     ]
     assert [command.split(" && ")[-1] for command in commands] == [
         "pytest interp --interp-model=zoo:gpt_neox",
-        "pytest",
+        "pytest -n auto",
     ]
     script = (ROOT / ".ci" / "run").read_text("utf-8")
-    assert re.search(r"^pytest$", script, re.MULTILINE)
+    assert re.search(r"^pytest -n auto$", script, re.MULTILINE)
