@@ -23,7 +23,7 @@ else:
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
-ABOUT_THE_PROJECT = re.compile(r"pytest( -n auto)?( tests/.*)?|ruff .*")
+ABOUT_THE_PROJECT = re.compile(r"pytest( -n auto --dist worksteal)?( tests/.*)?|ruff .*")
 """The project's own tests and linters: CI runs them, and running them in here would not end."""
 
 FENCE = re.compile(r"(?:<!-- (?P<directive>[^>]*) -->\n)?```(?P<language>\w*)\n(?P<code>.*?)```", re.DOTALL)
@@ -82,7 +82,7 @@ def test_ci_runs_the_readmes_commands() -> None:
     ]
     assert [command.split(" && ")[-1] for command in commands] == [
         "pytest interp --interp-model=zoo:gpt_neox",
-        "pytest -n auto",
+        "pytest -n auto --dist worksteal",
     ]
     script = (ROOT / ".ci" / "run").read_text("utf-8")
-    assert re.search(r"^pytest -n auto$", script, re.MULTILINE)
+    assert re.search(r"^pytest -n auto --dist worksteal$", script, re.MULTILINE)
