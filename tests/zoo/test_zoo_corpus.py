@@ -1,38 +1,42 @@
-"""The corpus: seeded, leaks nothing that is held out, and hides its labels from a bag of words."""
+"""The corpus: seeded, leaks nothing that is held out, and hides its labels from every bag of words."""
 
 from __future__ import annotations
 
 from collections import Counter
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
 
+from interp_fixtures.zoo import claims as claims_module
 from interp_fixtures.zoo import words
-from interp_fixtures.zoo.corpus import Phase, batch, document_row, repeated_row
-from interp_fixtures.zoo.documents import (
-    KINDS,
-    OPEN,
-    agreement_pairs,
-    claim,
-    claimants,
-    is_positive,
-    review,
-    review_text,
-    reviewed_pairs,
-    split,
-)
-from interp_fixtures.zoo.facts_data import RELATIONS, fact_prompts, held_out, is_training_prompt
-from interp_fixtures.zoo.vocabulary import BOS, SPECIAL, vocabulary, word_ids
+from interp_fixtures.zoo.abilities import prompts_by_ability
+from interp_fixtures.zoo.claims import SAID_TRULY, VERDICTS, claim, four_claims
+from interp_fixtures.zoo.corpus import KIND_NAMES, Phase, batch, document_rows, repeated_row
+from interp_fixtures.zoo.documents import KINDS
+from interp_fixtures.zoo.facts_data import countries, entities, fact_prompts, is_training_prompt, reserved_entities
+from interp_fixtures.zoo.reviews import adjectives, reserved_adjectives
+from interp_fixtures.zoo.vocabulary import BOS, EOS, SPECIAL, vocabulary, word_ids
+from interp_fixtures.zoo.writing import OPEN, split
 
 PHASE = Phase(1, context=64, rows=15, repeat_share=0.5, repeat_weight=1.0)
 DOCUMENTS = Phase(1, context=64, rows=15, repeat_share=0.0, repeat_weight=1.0)
+BATCHES = 500
+FACTS = {(e.name, answer) for e in entities() for answer in e.answers.values()}
 
 
 @pytest.fixture(scope="module")
-def corpus_text():
-    """About 290,000 words of training documents, in training order."""
-    rows = [row for step in range(300) for row in batch(0, step, DOCUMENTS).ids]
-    return " ".join(vocabulary()[i] for row in rows for i in row)
+def documents():
+    """Some 45,000 training documents as (kind, words), as they stand in batches; the last of a row may be cut short."""
+    eos = word_ids()[EOS]
+    found = []
+    for step in range(BATCHES):
+        data = batch(0, step, DOCUMENTS)
+        for ids, kinds in zip(data.ids, data.kinds, strict=True):
+            ends = [0, *np.flatnonzero(ids == eos)]
+            for begin, end in pairwise(ends):
+                found.append((KIND_NAMES[kinds[end]], tuple(vocabulary()[i] for i in ids[begin + 1 : end])))
+    return found
 
 
 def test_a_batch_depends_on_seed_and_step_alone():
@@ -45,106 +49,172 @@ def test_a_batch_depends_on_seed_and_step_alone():
 
 def test_rows_start_with_bos_and_hold_no_other_special_token_but_eos():
     data = batch(0, 0, PHASE)
-    assert data.ids.shape == data.weights.shape == (15, 64)
+    assert data.ids.shape == data.weights.shape == data.kinds.shape == (15, 64)
     assert (data.ids[:, 0] == word_ids()[BOS]).all()
-    assert set(data.ids[:, 1:].ravel()) & set(range(len(SPECIAL))) <= {word_ids()["<eos>"]}
+    assert set(data.ids[:, 1:].ravel()) & set(range(len(SPECIAL))) <= {word_ids()[EOS]}
     assert (data.weights[:, 0] == 0).all()
 
 
-def test_held_out_facts_never_occur(corpus_text):
-    hidden = [p for p in fact_prompts() if not is_training_prompt(p)]
-    found = [p for p in hidden if f" {' '.join(split(p.text))} {p.target} " in corpus_text]
-    assert found == []
+def test_kinds_come_as_often_as_they_should(documents):
+    counts = Counter(kind for kind, _ in documents)
+    for kind, (_, share) in KINDS.items():
+        assert counts[kind] / len(documents) == pytest.approx(share, abs=0.03), "long documents are cut more often"
 
 
-def test_training_facts_do_occur(corpus_text):
+def test_no_held_out_prompt_occurs_in_training(documents):
+    """Whatever is measured as held out, over many batches; lists and meanings are training data and say so."""
+    seen = {document for _, document in documents}
+    starts = {document[:i] for document in seen for i in range(4, len(document))}
+    for name, prompts in prompts_by_ability().items():
+        if name in ("ordered lists", "adjectives' meanings"):
+            continue
+        assert len(prompts) >= 52
+        assert [text for text, _ in prompts if tuple(split(text)) in starts] == []
+
+
+def test_what_training_should_teach_occurs(documents):
+    seen = {document for _, document in documents}
     taught = [p for p in fact_prompts() if is_training_prompt(p)]
-    share = np.mean([f" {' '.join(split(p.text))} {p.target} " in corpus_text for p in taught])
-    assert share > 0.9
+    assert np.mean([(*split(p.text), p.target, ".") in seen for p in taught]) > 0.9
+    in_facts = {word for kind, document in documents if kind == "facts" for word in document}
+    assert in_facts >= {e.name for e in entities()}
+    in_meanings = {word for kind, document in documents if kind == "meanings" for word in document}
+    assert in_meanings >= set(adjectives())
 
 
-def test_every_fact_document_states_the_truth():
-    fact = KINDS["facts"][0]
-    true = {(tuple(split(p.text)), p.target) for p in fact_prompts()}
-    for seed in range(300):
-        document = fact(np.random.default_rng(seed))
-        said = [word for word, _ in document]
-        assert (tuple(said[:-2]), said[-2]) in true
-        assert document[-2][1] == 1.0
+def test_reserved_words_keep_out_of_what_they_are_reserved_from(documents):
+    in_claims = {word for kind, document in documents if kind == "claims" for word in document}
+    in_reviews = {word for kind, document in documents if kind == "reviews" for word in document}
+    for entity in entities():
+        assert (entity.name in in_claims) != (entity.entity in reserved_entities())
+    for adjective in adjectives():
+        assert (adjective in in_reviews) != (adjective in reserved_adjectives())
+    assert not {c.answers["capital"] for c in countries() if c.entity in reserved_entities()} & in_claims
 
 
-def test_a_country_kept_from_claims_is_never_claimed_about():
-    for relation in RELATIONS:
-        kept, used = claimants(relation, True), claimants(relation, False)
-        assert not set(kept) & set(used)
-        assert len(kept) >= 5
-    said = [[w for w, _ in claim(np.random.default_rng(seed))] for seed in range(2000)]
-    for relation, mark in zip(RELATIONS, ("governed", "speak", "belongs"), strict=True):
-        about = {w for document in said if mark in document for w in document}
-        assert not {c.country for c in claimants(relation, True)} & about
+def test_the_label_is_right_in_every_claim(documents):
+    for kind, document in documents:
+        if kind == "claims":
+            assert document[-2] == VERDICTS[(document[-6], document[-4]) in FACTS]
 
 
-def test_claims_are_half_true_and_the_truth_is_right():
-    answers = {(c.country, c.answer(r)) for r in RELATIONS for c in claimants(r, False)}
-    truths = []
-    for seed in range(2000):
-        document = claim(np.random.default_rng(seed))
-        objects = [w for w, weight in document if weight == 0]
-        assert len(objects) == 1, "only the object of a claim is kept from the loss"
-        said = [w for w, _ in document]
-        truth = any((w, objects[0]) in answers for w in said)
-        assert said[-2] == ("true" if truth else "false")
-        truths.append(truth)
-    assert 0.45 < np.mean(truths) < 0.55
+def bag_accuracy(train, test):
+    """How well logistic regression on the bag of words tells two labels apart on documents that it was not fitted on;
+    entries are (words, label)."""
+    from sklearn.feature_extraction.text import CountVectorizer
+    from sklearn.linear_model import LogisticRegression
+
+    bags = CountVectorizer(analyzer=lambda document: document)
+    probe = LogisticRegression(max_iter=1000).fit(bags.fit_transform([d for d, _ in train]), [y for _, y in train])
+    return probe.score(bags.transform([d for d, _ in test]), [y for _, y in test])
 
 
-def test_the_object_of_a_claim_betrays_little_of_its_truth():
-    seen: dict[str, list[bool]] = {}
-    for seed in range(6000):
-        document = claim(np.random.default_rng(seed))
-        seen.setdefault(next(w for w, weight in document if weight == 0), []).append(document[-2][0] == "true")
-    guessed = sum(max(sum(truths), len(truths) - sum(truths)) for truths in seen.values()) / 6000
-    assert guessed < 0.6
+@pytest.mark.parametrize("kind", ["claims", "reviews"])
+def test_a_bag_of_words_is_at_chance_in_training(kind, documents):
+    labelled = [(d[:-2], d[-2]) for k, d in documents if k == kind]
+    half = len(labelled) // 2
+    assert half > 2500
+    assert np.mean([label in ("true", "positive") for _, label in labelled]) == pytest.approx(0.5, abs=0.02)
+    assert bag_accuracy(labelled[:half], labelled[half:]) == pytest.approx(0.5, abs=3 * 0.5 / half**0.5)
 
 
-def test_the_label_of_a_review_is_not_in_its_bag_of_words():
-    """Contrast reviews of both labels share every bag, and over all reviews no vote by adjective is near the truth."""
-    for good, bad in zip(words.POSITIVE, words.NEGATIVE, strict=True):
-        one = review_text("contrast", "food", good, bad)
-        other = review_text("contrast", "food", bad, good)
-        assert Counter(split(one)) == Counter(split(other))
-        assert is_positive("contrast", good) != is_positive("contrast", bad)
-    votes: dict[frozenset[str], Counter[str]] = {}
-    for seed in range(4000):
-        said = [w for w, _ in review(np.random.default_rng(seed))]
-        polarity = {"+" for w in said if w in words.POSITIVE} | {"-" for w in said if w in words.NEGATIVE}
-        votes.setdefault(frozenset(polarity), Counter())[said[-2]] += 1
-    right = sum(max(c.values()) for c in votes.values()) / 4000
-    assert right < 0.65
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["claims about reserved entities"],
+        ["reviews, plain, reserved adjectives", "reviews, negated, reserved adjectives"],
+        ["reviews, contrast, reserved adjectives"],
+    ],
+    ids=["claims", "negation", "contrast"],
+)
+def test_every_word_is_as_frequent_under_either_label_in_what_is_measured(names):
+    """Exactly: no classifier that adds up words can be anywhere but at chance on these lists."""
+    counts: dict[str, Counter[str]] = {}
+    for name in names:
+        for text, label in prompts_by_ability()[name]:
+            counts.setdefault(label, Counter()).update(split(text))
+    one, other = counts.values()
+    assert one == other
 
 
-def test_held_out_reviews_and_agreement_do_not_overlap_training():
-    assert not set(reviewed_pairs(True)) & set(reviewed_pairs(False))
-    assert not set(agreement_pairs(True)) & set(agreement_pairs(False))
-    for seed in range(500):
-        said = [w for w, _ in review(np.random.default_rng(seed))]
-        adjective = next(w for w in said if w in words.POSITIVE + words.NEGATIVE)
-        assert not held_out("review", said[3], adjective)
+def test_a_bag_of_words_would_show_a_leak():
+    """The check above can fail: reviews without negation give themselves away."""
+    rng = np.random.default_rng(0)
+    leaky = [((str(rng.choice(["good", "great"])) if y else "bad", "food"), y) for y in rng.integers(2, size=200)]
+    assert bag_accuracy(leaky[:100], leaky[100:]) > 0.9
 
 
 def test_documents_never_repeat_a_random_sequence():
-    """The negative is trained on these alone: no five words of a row come back but for what every document shares."""
-    ids, _ = document_row(np.random.default_rng(0), 64)
+    """The negative is trained on these alone: no name or adjective comes back often."""
+    ((ids, _, _),) = document_rows(np.random.default_rng(0), 1, 64)
     assert len(ids) == 64
     fixed = {w for w, n in Counter(vocabulary()[i] for i in ids).items() if n > 1}
-    open_words = {c for c in fixed if c in words.NAMES + words.POSITIVE + words.NEGATIVE}
-    assert len(open_words) <= 4
+    assert len(fixed & {*words.NAMES, *adjectives()}) <= 4
+
+
+def test_claims_come_in_fours_that_balance_word_by_word():
+    for seed in range(200):
+        four = four_claims(np.random.default_rng(seed))
+        assert [c.truth for c in sorted(four, key=lambda c: not c.truth)] == [True, True, False, False]
+        bags = {truth: Counter(w for c in four if c.truth == truth for w in split(c.text)) for truth in (True, False)}
+        assert bags[True] == bags[False]
+
+
+def test_no_two_claims_of_a_foursome_stand_in_one_row(monkeypatch):
+    """Otherwise the first would betray the second."""
+    drawn_claims = []
+
+    def remembered(rng):
+        drawn_claims.append(four_claims(rng))
+        return drawn_claims[-1]
+
+    monkeypatch.setattr(claims_module, "four_claims", remembered)
+    together = apart = 0
+    for step in range(20):
+        drawn_claims.clear()
+        rows = [" ".join(vocabulary()[i] for i in row) for row in batch(1, step, DOCUMENTS).ids]
+        for four in drawn_claims:
+            for a, b in combinations(four, 2):
+                both = [" ".join(split(c.text)) for c in (a, b)]
+                if any(all(text in row for text in both) for row in rows):
+                    together += 1
+                else:
+                    apart += 1
+    assert apart > 200
+    assert together < 0.05 * apart, "only where a batch runs out of rows"
+
+
+def test_spoiled_claims_have_the_verdict_of_a_coin():
+    spoiled = Phase(1, 64, 15, 0.0, 1.0, spoiled=("claims",))
+    right = []
+    for step in range(60):
+        data = batch(0, step, spoiled)
+        for row, kinds in zip(data.ids, data.kinds, strict=True):
+            said = [vocabulary()[i] for i in row]
+            for i in np.flatnonzero(kinds == KIND_NAMES.index("claims")):
+                if said[i] in VERDICTS.values() and i >= 4:
+                    right.append(said[i] == VERDICTS[(said[i - 4], said[i - 2]) in FACTS])
+    assert len(right) > 400
+    assert np.mean(right) == pytest.approx(0.5, abs=0.08)
+
+
+def test_spoiled_repeats_come_back_in_another_order():
+    rows = [repeated_row(np.random.default_rng(seed), 64, 1.0, in_order=False) for seed in range(50)]
+    follows = 0
+    for ids, weights, _ in rows:
+        for i, weight in enumerate(weights):
+            if weight:
+                assert ids.count(ids[i]) == 2
+                follows += ids[ids.index(ids[i]) - 1] == ids[i - 1]
+    assert follows < 0.25 * sum(weight > 0 for _, weights, _ in rows for weight in weights)
+    with pytest.raises(ValueError, match="facts"):
+        Phase(1, 64, 15, 0.5, 1.0, spoiled=("facts",))
 
 
 def test_repeated_rows_copy_at_varying_lengths_and_distances():
     distances, lengths = Counter(), Counter()
     for seed in range(200):
-        ids, weights = repeated_row(np.random.default_rng(seed), 64, 1.0)
+        ids, weights, _ = repeated_row(np.random.default_rng(seed), 64, 1.0)
         assert len(ids) == len(weights) == 64
         assert min(ids[1:]) >= len(SPECIAL)
         run = 0
@@ -164,7 +234,7 @@ def test_repeated_rows_copy_at_varying_lengths_and_distances():
 
 
 def test_every_word_of_the_vocabulary_occurs_in_repeats():
-    seen = {i for seed in range(120) for i in repeated_row(np.random.default_rng(seed), 64, 1.0)[0]}
+    seen = {i for seed in range(160) for i in repeated_row(np.random.default_rng(seed), 64, 1.0)[0]}
     assert seen >= set(range(len(SPECIAL), len(vocabulary())))
 
 
@@ -172,7 +242,15 @@ def test_every_word_of_the_vocabulary_occurs_in_repeats():
 def test_every_document_has_an_answer_and_cheap_open_words(kind):
     for seed in range(50):
         document = KINDS[kind][0](np.random.default_rng(seed))
-        assert {weight for _, weight in document} <= {0.0, OPEN, 1.0}
+        assert {weight for _, weight in document} <= {0.0, OPEN, SAID_TRULY, 1.0}
         assert any(weight == 1.0 for _, weight in document)
         assert all(word in word_ids() for word, _ in document)
         assert document[-1][0] == "."
+
+
+def test_the_loss_asks_for_the_object_of_true_claims_alone():
+    answers = {answer for e in entities() for answer in e.answers.values()}
+    for seed in range(200):
+        document = claim(np.random.default_rng(seed))
+        asked = {weight for word, weight in document if word in answers}
+        assert asked == ({SAID_TRULY} if document[-2][0] == "true" else {0.0})

@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from interp_assert.errors import ModelNotFound, UsageProblem
 from interp_fixtures.zoo import training
-from interp_fixtures.zoo.corpus import Phase
+from interp_fixtures.zoo.corpus import KIND_NAMES, Phase
 from interp_fixtures.zoo.muon import Muon, orthogonalised
 from interp_fixtures.zoo.recipes import RECIPES, recipe
 
@@ -140,8 +140,8 @@ def test_recipes_cut_and_lengthen():
     assert whole.cut(350).checkpoints == (100, 200, 300)
     assert whole.cut(100).phases == (replace(whole.phases[0], steps=100),)
     assert whole.cut(whole.steps + 5).steps == whole.steps + 5
-    assert whole.phase(299).context == 16
-    assert whole.phase(300).context == 64
+    assert whole.phase(499) == whole.phases[0]
+    assert whole.phase(500) == whole.phases[1]
     with pytest.raises(IndexError):
         whole.phase(whole.steps)
     with pytest.raises(ModelNotFound, match="gpt_neox"):
@@ -167,3 +167,20 @@ def test_muon_descends():
         ((weight - goal) ** 2).sum().backward()
         optimiser.step()
     assert ((weight - goal) ** 2).mean() < 0.1 * (goal**2).mean()
+
+
+def test_the_log_tells_the_loss_of_the_answers_by_kind(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "SAVE_EVERY", 10)
+    training.train(tiny("gpt_neox"), tmp_path, progress=False)
+    lines = [json.loads(line) for line in (tmp_path / training.LOG).read_text().splitlines()]
+    assert [line["step"] for line in lines] == [10, 20]
+    assert {"facts", "repeats"} <= set(lines[0]["loss"]) <= set(KIND_NAMES)
+    assert all(0 < loss < 10 for line in lines for loss in line["loss"].values())
+
+
+def test_a_tuned_model_starts_from_its_base(tmp_path, monkeypatch):
+    base = training.train(tiny("gpt2"), tmp_path / "gpt2", progress=False)
+    monkeypatch.setattr(training, "open_model", lambda name: tmp_path / name)
+    tuned = training.Trainer(replace(recipe("gpt2-tuned"), config=tiny("gpt2").config))
+    for mine, theirs in zip(tuned.model.parameters(), base.model.parameters(), strict=True):
+        assert torch.equal(mine, theirs.half().float())
