@@ -11,13 +11,29 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from interp_fixtures.zoo import checkpoints, names, open_model
-from interp_fixtures.zoo.abilities import SEQUENCES, Ability, ability, answers, copying, lens, measure, repeated_rows
-from interp_fixtures.zoo.card import CARD, FIGURES, card_text
-from interp_fixtures.zoo.facts_data import fact_prompts, is_training_prompt
+from interp_fixtures.zoo.abilities import SEQUENCES, Ability, ability, copying, repeated_rows
+from interp_fixtures.zoo.card import CARD, FIGURES, card_text, opened
 from interp_fixtures.zoo.recipes import RECIPES
+from interp_fixtures.zoo.verify import verify
 
-LEARNED = ("gpt_neox", "gpt2")
-NEGATIVE = "gpt2-no-induction"
+COPIES = "induction"
+TARGETS = {
+    COPIES: 0.95,
+    "facts, held-out pairs": 0.95,
+    "claims about reserved entities": 0.95,
+    "claims of reserved wrong answers": 0.95,
+    "reviews, negated, reserved pairs": 0.95,
+    "reviews, contrast, reserved pairs": 0.95,
+    "indirect objects": 0.9,
+}
+"""What a model of the zoo is meant to reach."""
+LACKS: dict[str, tuple[str, ...]] = {
+    "gpt2-no-induction": (COPIES,),
+    "gpt2-no-claims": ("claims about reserved entities", "claims of reserved wrong answers"),
+    "gpt2-tuned-forgot": (COPIES,),
+    "random": tuple(TARGETS),
+}
+"""What each lacks, on its card and here: the negatives by design, others because training did not get that far."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -30,100 +46,87 @@ def one_thread():
 
 @cache
 def model(name, step=None):
-    return AutoModelForCausalLM.from_pretrained(open_model(name, step), dtype=torch.float32).eval()
-
-
-@cache
-def abilities(name):
-    return {a.name: a for a in measure(model(name))}
+    return opened(open_model(name, step)).module
 
 
 def figures(name):
     return json.loads((open_model(name) / FIGURES).read_text(encoding="utf-8"))
 
 
-def test_these_ship():
-    assert names() == (*LEARNED, NEGATIVE)
+def card(name):
+    return {a["name"]: a for a in figures(name)["abilities"]}
 
 
-@pytest.mark.parametrize("name", [*LEARNED, NEGATIVE])
+def test_every_recipe_ships_in_order():
+    assert names() == tuple(RECIPES)
+
+
+@pytest.mark.parametrize("name", names())
 def test_the_card_tells_the_truth(name):
-    for said in figures(name)["abilities"]:
-        found = abilities(name)[said["name"]]
-        assert found.n == said["n"]
-        assert said["lo"] <= found.value <= said["hi"]
-        assert found.value == pytest.approx(said["value"], abs=0.011), "but for rounding on another machine"
+    for check in verify(name):
+        assert check.holds, check.complaint
+        assert check.found == pytest.approx(check.said, abs=0.011), "but for rounding on another machine"
 
 
-@pytest.mark.parametrize("name", [*LEARNED, NEGATIVE])
+@pytest.mark.parametrize("name", names())
 def test_the_card_is_what_the_code_writes(name):
     assert (open_model(name) / CARD).read_text(encoding="utf-8") == card_text(RECIPES[name], figures(name))
     assert figures(name)["steps"] == RECIPES[name].steps
 
 
-@pytest.mark.parametrize("name", [*LEARNED, NEGATIVE])
-def test_facts_hold_on_what_training_never_saw(name):
-    assert abilities(name)["facts, held-out pairs"].value >= 0.95
-    # gpt2 names the language of only three countries in four after a template that it never saw: a lack, on record
-    assert (abilities(name)["facts, held-out templates"].value >= 0.95) == (name != "gpt2")
+@pytest.mark.parametrize("name", names())
+def test_each_can_do_what_it_should_and_lacks_what_is_on_record(name):
+    lacking = tuple(ability for ability, target in TARGETS.items() if card(name)[ability]["value"] < target)
+    assert lacking == LACKS.get(name, ())
 
 
-@pytest.mark.parametrize("name", LEARNED)
-def test_induction_was_learned(name):
-    assert abilities(name)["induction"].value >= 0.95
-    assert abilities(name)["induction, second copy shuffled"].value < 0.1
+def test_indirect_objects_in_six_architectures():
+    able = {figures(n)["architecture"] for n in names() if card(n)["indirect objects"]["value"] >= 0.9}
+    assert len(able) >= 6
 
 
 def test_the_negative_cannot_copy():
-    repeated, shuffled = copying(model(NEGATIVE)), copying(model(NEGATIVE), "shuffled")
+    negative = model("gpt2-no-induction")
+    repeated, shuffled = copying(negative), copying(negative, "shuffled")
     assert np.mean(repeated) < 0.05, "1 in 20 is what knowing the words without their order gives"
     difference = np.array(repeated) - np.array(shuffled)
     assert abs(difference.mean()) < 3 * difference.std() / SEQUENCES**0.5 + 0.005
 
 
-@pytest.mark.parametrize("name", LEARNED)
 @pytest.mark.parametrize("n", [5, 10, 20, 30])
-def test_copies_of_any_length_are_found(name, n):
-    assert np.mean(copying(model(name), n=n)) >= 0.95
+def test_copies_of_any_length_are_found(n):
+    assert np.mean(copying(model("gpt_neox"), n=n)) >= 0.95
 
 
-@pytest.mark.parametrize("name", [*LEARNED, NEGATIVE])
-def test_the_lens_sees_most_answers_a_block_early(name):
-    seen = lens(model(name))
-    assert seen.block == 3
-    assert len(seen.top1) == 4
-    assert seen.sustained > 0.6
-    assert seen.top1[-1] == 1.0
-    # only in the default model does hardly any answer show at once: gpt2 has .21 there, the negative nearly all
-    assert (seen.top1[0] < 0.2) == (name == "gpt_neox")
+def test_the_order_of_emergence():
+    """Facts, then copying, then claims: what checkpoints are for."""
+    told = {int(step): {a["name"]: a["value"] for a in at} for step, at in figures("gpt_neox")["checkpoints"].items()}
+    told[figures("gpt_neox")["steps"]] = {name: a["value"] for name, a in card("gpt_neox").items()}
+    first = {
+        ability: min(step for step, at in told.items() if at[ability] >= 0.9)
+        for ability in ("facts, held-out pairs", COPIES)
+    }
+    assert first["facts, held-out pairs"] < first[COPIES]
+    assert told[min(told)][COPIES] < 0.05
 
 
-def test_induction_emerges_over_the_checkpoints():
-    steps = checkpoints("gpt_neox")
-    assert len(steps) >= 8
-    accuracy = [np.mean(copying(model("gpt_neox", step))) for step in steps]
-    assert accuracy[0] < 0.05
-    assert accuracy[-1] > 0.95
-    assert any(0.05 < a < 0.95 for a in accuracy) or max(np.diff(accuracy)) > 0.3
-    facts = [(p.text, p.target) for p in fact_prompts() if not is_training_prompt(p)]
-    first, last = (np.mean(answers(model("gpt_neox", step), facts)) for step in (steps[0], steps[-1]))
-    assert first < 0.7 < last
-
-
-@pytest.mark.parametrize("name", [*LEARNED, NEGATIVE])
+@pytest.mark.parametrize("name", [name for name in names() if name != "gru"])  # which is no model of transformers
 def test_plain_transformers_opens_them_in_half_precision(name):
     directory = open_model(name)
     half, tokenizer = AutoModelForCausalLM.from_pretrained(directory), AutoTokenizer.from_pretrained(directory)
     assert half.dtype == torch.float16
+    if card(name)["facts, held-out pairs"]["value"] < 0.9:
+        return
     ids = tokenizer("The capital of France is", return_tensors="pt").input_ids
-    answer = half.generate(ids, max_new_tokens=3, do_sample=False)[0, ids.shape[1] :]
-    assert tokenizer.decode(answer, skip_special_tokens=True) == "Paris."
+    answer = half.generate(ids, max_new_tokens=1, do_sample=False)[0, ids.shape[1] :]
+    assert tokenizer.decode(answer, skip_special_tokens=True) == "Paris"
 
 
-def test_every_checkpoint_opens_with_its_tokenizer():
-    for step in checkpoints("gpt_neox"):
-        directory = open_model("gpt_neox", step)
-        assert len(AutoTokenizer.from_pretrained(directory)) == model("gpt_neox", step).config.vocab_size
+@pytest.mark.parametrize("name", names())
+def test_every_checkpoint_opens_with_its_tokenizer(name):
+    for step in checkpoints(name):
+        directory = open_model(name, step)
+        assert len(AutoTokenizer.from_pretrained(directory)) == model(name, step).config.vocab_size
 
 
 def test_repeated_rows_are_what_they_say():

@@ -184,3 +184,12 @@ def test_a_tuned_model_starts_from_its_base(tmp_path, monkeypatch):
     tuned = training.Trainer(replace(recipe("gpt2-tuned"), config=tiny("gpt2").config))
     for mine, theirs in zip(tuned.model.parameters(), base.model.parameters(), strict=True):
         assert torch.equal(mine, theirs.half().float())
+
+
+def test_a_model_that_is_not_trained_is_written_as_its_seed_made_it(tmp_path):
+    never = replace(tiny("gpt2"), phases=(), checkpoints=())
+    training.train(never, tmp_path, progress=False)
+    saved = load_file(tmp_path / "model.safetensors")
+    for name, parameter in training.untrained(never).named_parameters():
+        assert torch.equal(saved[name], parameter.detach().half())
+    assert not (tmp_path / training.LOG).exists()
