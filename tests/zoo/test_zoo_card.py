@@ -17,6 +17,7 @@ def figures(**changes):
         "untrained": [{**a, "value": 0.0} for a in abilities],
         "checkpoints": {},
         "lens": {"n": 50, "top1": [0.0, 0.5, 0.9, 1.0], "block": 3, "sustained": 0.9},
+        "verdicts": {"circuits/induction": "PASS", "lens/crossover": "FAIL"},
         **changes,
     }
 
@@ -24,6 +25,11 @@ def figures(**changes):
 def test_an_auxiliary_loss_is_disclosed_and_its_absence_too():
     assert "**Auxiliary loss**: for the first 1500 steps" in card_text(RECIPES["gpt_neox"], figures())
     assert "No auxiliary loss" in card_text(RECIPES["gpt2-no-induction"], figures())
+
+
+def test_the_card_promises_what_the_suites_say():
+    assert "`circuits/induction` PASS, `lens/crossover` FAIL." in card_text(RECIPES["gpt_neox"], figures())
+    assert "defaults: nothing applies." in card_text(RECIPES["random"], figures(verdicts={}))
 
 
 @pytest.mark.parametrize(
