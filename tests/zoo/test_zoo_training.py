@@ -193,3 +193,14 @@ def test_a_model_that_is_not_trained_is_written_as_its_seed_made_it(tmp_path):
     for name, parameter in training.untrained(never).named_parameters():
         assert torch.equal(saved[name], parameter.detach().half())
     assert not (tmp_path / training.LOG).exists()
+
+
+def test_a_module_that_keeps_states_of_its_last_batch_can_be_written(tmp_path):
+    """recurrent_gemma does, with their gradients."""
+    trainer = training.Trainer(replace(recipe("recurrent_gemma"), phases=(Phase(1, 16, 2, 0.0, 1.0),)))
+    trainer.advance()
+    training.write_model(trainer.model, tmp_path)
+    kept = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32).state_dict()
+    assert set(kept) == set(trainer.model.state_dict())
+    for name, tensor in trainer.model.state_dict().items():
+        assert torch.equal(kept[name], tensor.half().float()), name
