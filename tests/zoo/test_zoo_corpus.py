@@ -12,7 +12,7 @@ from interp_fixtures.zoo import claims as claims_module
 from interp_fixtures.zoo import words
 from interp_fixtures.zoo.abilities import prompts_by_ability
 from interp_fixtures.zoo.claims import SAID_TRULY, VERDICTS, claim, four_claims
-from interp_fixtures.zoo.corpus import KIND_NAMES, Phase, batch, document_rows, repeated_row
+from interp_fixtures.zoo.corpus import KIND_NAMES, Phase, batch, disordered, document_rows, repeated_row
 from interp_fixtures.zoo.documents import KINDS
 from interp_fixtures.zoo.facts_data import countries, entities, fact_prompts, is_training_prompt, reserved_entities
 from interp_fixtures.zoo.reviews import adjectives, reserved_adjectives
@@ -198,6 +198,15 @@ def test_spoiled_claims_have_the_verdict_of_a_coin():
     assert np.mean(right) == pytest.approx(0.5, abs=0.08)
 
 
+@pytest.mark.parametrize("n", [3, 4, 23])
+def test_nothing_comes_back_after_what_it_followed(n):
+    rng = np.random.default_rng(0)
+    orders = [tuple(disordered(rng, n)) for _ in range(200)]
+    assert all(sorted(order) == list(range(n)) for order in orders)
+    assert all((np.diff(order) != 1).all() for order in orders)
+    assert len(set(orders)) > 2
+
+
 def test_spoiled_repeats_come_back_in_another_order():
     rows = [repeated_row(np.random.default_rng(seed), 64, 1.0, in_order=False) for seed in range(50)]
     follows = 0
@@ -206,7 +215,7 @@ def test_spoiled_repeats_come_back_in_another_order():
             if weight:
                 assert ids.count(ids[i]) == 2
                 follows += ids[ids.index(ids[i]) - 1] == ids[i - 1]
-    assert follows < 0.25 * sum(weight > 0 for _, weights, _ in rows for weight in weights)
+    assert follows == 0
     with pytest.raises(ValueError, match="facts"):
         Phase(1, 64, 15, 0.5, 1.0, spoiled=("facts",))
 

@@ -204,3 +204,15 @@ def test_a_module_that_keeps_states_of_its_last_batch_can_be_written(tmp_path):
     assert set(kept) == set(trainer.model.state_dict())
     for name, tensor in trainer.model.state_dict().items():
         assert torch.equal(kept[name], tensor.half().float()), name
+
+
+def test_what_a_recipe_ships_with_is_in_the_files_and_not_in_training(tmp_path):
+    model = training.untrained(tiny("gpt_neox"))
+    training.write_model(model, tmp_path, (("use_cache", False),))
+    assert json.loads((tmp_path / "config.json").read_text())["use_cache"] is False
+    assert model.config.use_cache is True
+
+
+def test_time_steps_of_zamba2_are_limited_nowhere():
+    """Or its full pass would limit them and its step with a cache would not."""
+    assert dict(RECIPES["zamba2"].shipped)["time_step_min"] < 1e-6
