@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ..controls import PairedControl, Share, random_weights, shuffled, unrepeated
+from ..controls import PairedControl, TwinScore, random_weights, shuffled, unrepeated
 from ..errors import ContextTooShort
 from ..measures import InductionScores, measure_induction, measure_repeated_accuracy
 from ..measures.induction import check_fits
@@ -192,7 +192,7 @@ class _Run:
         own = own.head(min(DEFAULTS.twin_clusters, own.n))
         clusters = self.stream.take(0, own.n)
 
-        def twin_share(twin: Model) -> Share:
+        def twin_share(twin: Model) -> TwinScore:
             return _share(measure_repeated_accuracy(twin, clusters), clusters)
 
         def each(k: int) -> None:
@@ -209,9 +209,9 @@ def feed(gate: SequentialGate, scores: Measurement) -> None:
         gate.update(scores.values)
 
 
-def _share(accuracy: Measurement, clusters: list[RepeatedTokens]) -> Share:
+def _share(accuracy: Measurement, clusters: list[RepeatedTokens]) -> TwinScore:
     trials = (clusters[0].n - 1) * accuracy.n
-    return Share(hits=accuracy.estimate * trials, trials=trials, by_cluster=accuracy.values)
+    return TwinScore.proportion(accuracy.estimate * trials, trials, accuracy.values)
 
 
 def _claim(floor: float | None, margin: float, n: int) -> str:

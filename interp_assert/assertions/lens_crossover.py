@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..controls import PairedControl, Share, decoy_targets, random_weights, shuffled_targets
+from ..controls import PairedControl, TwinScore, decoy_targets, random_weights, shuffled_targets
 from ..errors import UsageProblem
 from ..measures import LensScores, measure_logit_lens, sustained_crossover
 from ..measures.lens import VERSION, why_no_lens
@@ -178,7 +178,7 @@ class _Run:
         """Crossovers of model and twins on all answered facts, wherever the gates stopped."""
         facts = [self.scores.facts[i] for i in self.kept]
 
-        def twin_share(twin: Model) -> Share:
+        def twin_share(twin: Model) -> TwinScore:
             crossed = crossed_by(measure_logit_lens(twin, facts), self.block)
             return _share(facts, crossed)
 
@@ -213,11 +213,11 @@ def decoys_crossed_by(scores: LensScores, block: int) -> np.ndarray:
     return np.array([at is not None and at <= block for at in found])
 
 
-def _share(facts: Sequence[Fact], crossed: np.ndarray) -> Share:
+def _share(facts: Sequence[Fact], crossed: np.ndarray) -> TwinScore:
     entities = list(dict.fromkeys(fact.cluster for fact in facts))
     place = np.array([entities.index(fact.cluster) for fact in facts])
     by_entity = np.array([crossed[place == i].mean() for i in range(len(entities))])
-    return Share(hits=float(crossed.sum()), trials=len(crossed), by_cluster=by_entity)
+    return TwinScore.proportion(float(crossed.sum()), len(crossed), by_entity)
 
 
 def _block_of(block: int | None, n_blocks: int) -> int:

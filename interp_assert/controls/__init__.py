@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from .paired import PairedControl, control_levels
-from .random_weights import TWIN_MARGIN, Share, random_weights
+from .random_weights import random_weights
 from .sequences import shuffled, unrepeated
 from .targets import decoy_targets, shuffled_targets
+from .twin_score import TWIN_MARGIN, TwinScale, TwinScore
 
 __all__ = [
     "TWIN_MARGIN",
     "PairedControl",
-    "Share",
+    "TwinScale",
+    "TwinScore",
     "control_levels",
     "decoy_targets",
     "random_weights",

@@ -6,112 +6,72 @@ never at the point where a sequential claim happened to stop.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from math import sqrt
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..errors import ModelBroken, NonFiniteMeasurement
-from ..stats import ControlResult, Outcome, TwinComparison, compare_with_twins, logit_count
+from ..errors import ModelBroken, NonFiniteMeasurement, UsageProblem
+from ..stats import ControlResult, Outcome, TwinComparison, compare_with_twins
+from .twin_score import TwinScore
 
 if TYPE_CHECKING:
     from ..models import Model
 
-__all__ = ["TWIN_MARGIN", "Share", "random_weights"]
-
-TWIN_MARGIN = 0.25
-"""on the logit scale: the model's odds must exceed the prediction for a twin by a factor of e^0.25 = 1.28"""
-
-
-@dataclass(frozen=True)
-class Share:
-    """A share of hits among scored trials that come in clusters.
-
-    Attributes:
-        hits: number of hits, summed over all clusters.
-        trials: number of scored trials in all.
-        by_cluster: each cluster's own share.
-    """
-
-    hits: float
-    trials: int
-    by_cluster: NDArray[np.float64]
-
-    @property
-    def value(self) -> float:
-        """Hits per trial."""
-        return self.hits / self.trials
-
-    def on_logit_scale(self) -> tuple[float, float]:
-        """logit((hits + 1/2) / (trials + 1)) and its standard error: that of independent trials, or of clusters if
-        greater.
-        """
-        score, error = logit_count(min(max(self.hits, 0.0), float(self.trials)), self.trials)
-        n = len(self.by_cluster)
-        p = (self.hits + 0.5) / (self.trials + 1)
-        between = float(self.by_cluster.std(ddof=1)) / sqrt(n) / (p * (1 - p)) if n > 1 else 0.0
-        return score, max(error, between)
+__all__ = ["random_weights"]
 
 
 def random_weights(
     model: Model,
-    own: Share,
-    measure: Callable[[Model], Share],
+    own: TwinScore,
+    measure: Callable[[Model], TwinScore],
     *,
     scheme: str = "resample",
     n: int | None = None,
     seed: int = 0,
     level: float = 0.01,
-    margin: float = TWIN_MARGIN,
+    margin: float | None = None,
     each: Callable[[int], None] | None = None,
 ) -> ControlResult:
-    """Compare the model's own share with that of its twins, on the logit scale.
+    """Compare the model's own score with that of its twins, on the scale of the score.
 
-    ``measure`` runs the same prompts on a twin; ``each(k)`` is called after twin k. A single twin is advisory
-    (``required=False``): it shows no spread. A twin whose logits are not finite leaves the control INCONCLUSIVE and is
-    named. Estimate and threshold are shares; ``details`` hold the comparison on its own scale, scheme, seed and scores.
+    ``measure`` does on a twin what was done on the model: same prompts, same code, and whatever was trained on the
+    model is trained anew. ``margin`` is on the scale; by default the scale's own. ``each(k)`` is called after twin k. A
+    single twin is advisory (``required=False``): it shows no spread. A twin that is broken or has scores that are not
+    finite leaves the control INCONCLUSIVE and is named, and so do scores without any spread and error. Estimate and
+    threshold are values; ``details`` hold scheme, seed, the value of each twin and the comparison on its own scale.
 
-    Raises UsageProblem for an unknown scheme or fewer than one twin.
+    Raises UsageProblem for an unknown scheme, fewer than one twin, a negative margin or a twin's score on another
+    scale.
     """
     from ..models.twins import twins
 
-    shares: list[Share] = []
+    scores: list[TwinScore] = []
     broken = ""
     try:
         for k, twin in enumerate(twins(model, scheme=scheme, n=n, seed=seed)):
-            shares.append(measure(twin))
+            scores.append(measure(twin))
             if each is not None:
                 each(k)
     except (ModelBroken, NonFiniteMeasurement) as problem:
-        broken = f"twin {len(shares)} cannot be measured: {problem}"
+        broken = f"twin {len(scores)} cannot be measured: {problem}"
     details: dict[str, Any] = {
         "scheme": scheme,
         "seed": seed,
-        "twins": len(shares),
+        "twins": len(scores),
+        "scale": own.scale.name,
         "model_score": own.value,
-        "twin_scores": [share.value for share in shares],
-        "trials": own.trials,
-        "clusters": len(own.by_cluster),
+        "twin_scores": [score.value for score in scores],
+        "clusters": own.n,
+        **({} if own.trials is None else {"trials": own.trials}),
     }
-    n_clusters = len(own.by_cluster)
-    if broken or not shares:
+    compared = None if broken else _compared(own, scores, own.scale.margin if margin is None else margin, level)
+    if compared is None:
+        reason = broken or "neither the twins' scores nor their clusters differ at all, which shows no spread"
         return ControlResult(
-            "random_weights", Outcome.INCONCLUSIVE, own.value, None, None, n_clusters, True, True, broken, details
+            "random_weights", Outcome.INCONCLUSIVE, own.value, None, None, own.n, True, True, reason, details
         )
-    scaled = [share.on_logit_scale() for share in shares]
-    score, _ = own.on_logit_scale()
-    # under the null the model is one more twin, so its sampling error is theirs
-    compared = compare_with_twins(
-        score,
-        [value for value, _ in scaled],
-        sampling_error=max(error for _, error in scaled),
-        margin=margin,
-        level=level,
-    )
-    details["logit"] = {
+    details["compared"] = {
         "score": compared.score,
         "bound": compared.bound,
         "twin_mean": compared.twin_mean,
@@ -124,21 +84,33 @@ def random_weights(
         outcome=compared.outcome,
         estimate=own.value,
         interval=None,
-        threshold=_share_of(max(compared.bound, compared.best_twin)),
-        n=n_clusters,
+        threshold=own.scale.back(max(compared.bound, compared.best_twin)),
+        n=own.n,
         approximate=True,
         required=not compared.advisory,
-        note=_note(scheme, shares, compared),
+        note=_note(scheme, scores, compared),
         details=details,
     )
 
 
-def _share_of(logit: float) -> float:
-    return 1.0 / (1.0 + float(np.exp(-np.clip(logit, -700, 700))))
+def _compared(own: TwinScore, scores: Sequence[TwinScore], margin: float, level: float) -> TwinComparison | None:
+    """The comparison on the scale; None where nothing shows how far scores spread."""
+    other = next((score.scale for score in scores if score.scale != own.scale), None)
+    if other is not None:
+        raise UsageProblem(
+            f"the model's score is on the scale {own.scale.name}, a twin's on {other.name}; measure both alike"
+        )
+    scaled = [score.scaled for score in scores]
+    # under the null the model is one more twin, so its sampling error is theirs
+    error = max(score.error for score in scores) or float(np.std(scaled, ddof=1 if len(scaled) > 1 else 0))
+    if error == 0.0:
+        return None
+    return compare_with_twins(own.scaled, scaled, sampling_error=error, margin=margin, level=level)
 
 
-def _note(scheme: str, shares: list[Share], compared: TwinComparison) -> str:
-    scores = ", ".join(f"{share.value:.3f}" for share in shares)
+def _note(scheme: str, scores: Sequence[TwinScore], compared: TwinComparison) -> str:
+    shown = ", ".join(f"{score.value:.3f}" for score in scores)
     if compared.advisory:
-        return f"one {scheme} twin scores {scores}: advisory, a single twin shows no spread"
-    return f"{len(shares)} {scheme} twins score {scores}; t-prediction on the logit scale"
+        return f"one {scheme} twin scores {shown}: advisory, a single twin shows no spread"
+    scale = scores[0].scale.name
+    return f"{len(scores)} {scheme} twins score {shown}; t-prediction on the {scale} scale"

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from measures.small import gpt2
 
-from interp_assert.controls import Share, random_weights
+from interp_assert.controls import TwinScore, random_weights
 from interp_assert.errors import NonFiniteMeasurement, UsageProblem
 from interp_assert.models import Model
 from interp_assert.stats import Outcome
 
 
-def share(value: float, trials: int = 1000, clusters: int = 50) -> Share:
-    return Share(hits=value * trials, trials=trials, by_cluster=np.full(clusters, value))
+def share(value: float, trials: int = 1000, clusters: int = 50) -> TwinScore:
+    return TwinScore.proportion(value * trials, trials, np.full(clusters, value))
 
 
 def compared(own: float, twins: list[float], **options: object):  # type: ignore[no-untyped-def]
@@ -53,7 +53,7 @@ def test_twins_are_different_models_with_other_weights() -> None:
     own = model.module.transformer.wte.weight
     seen: list[float] = []
 
-    def measure(twin: Model) -> Share:
+    def measure(twin: Model) -> TwinScore:
         weight = twin.module.transformer.wte.weight
         assert weight.data_ptr() != own.data_ptr()
         seen.append(float(weight.sum()))
@@ -66,7 +66,7 @@ def test_twins_are_different_models_with_other_weights() -> None:
 
 
 def test_a_twin_that_cannot_be_measured_is_named_and_decides_nothing() -> None:
-    def measure(twin: Model) -> Share:
+    def measure(twin: Model) -> TwinScore:
         if twin.id.endswith("#2"):
             raise NonFiniteMeasurement("logits are nan")
         return share(0.01)
@@ -77,11 +77,35 @@ def test_a_twin_that_cannot_be_measured_is_named_and_decides_nothing() -> None:
     assert "twin 2 cannot be measured: logits are nan" in result.note
 
 
-def test_clusters_that_differ_more_than_trials_widen_the_error() -> None:
-    even = Share(500.0, 1000, np.full(50, 0.5))
-    uneven = Share(500.0, 1000, np.array([0.0, 1.0] * 25))
-    assert even.on_logit_scale()[0] == uneven.on_logit_scale()[0]
-    assert uneven.on_logit_scale()[1] > 4 * even.on_logit_scale()[1]
+def test_scores_without_any_spread_decide_nothing() -> None:
+    result = random_weights(gpt2(), TwinScore.identity(1.0), lambda _: TwinScore.identity(0.0), n=3)
+    assert result.outcome is Outcome.INCONCLUSIVE
+    assert result.required
+    assert "no spread" in result.note
+
+
+def test_where_no_error_is_known_the_twins_alone_show_the_spread() -> None:
+    scores = iter([0.0, 1.0, 2.0, 1.0, 1.0])
+    result = random_weights(gpt2(), TwinScore.identity(9.0), lambda _: TwinScore.identity(next(scores)), n=5)
+    assert result.outcome is Outcome.PASS
+    assert result.details["scale"] == "identity"
+    assert result.threshold == pytest.approx(1.0 + 3.7469 * 0.5**0.5 * (6 / 5) ** 0.5, abs=1e-3)
+
+
+def test_a_twin_on_another_scale_is_refused() -> None:
+    with pytest.raises(UsageProblem, match="scale logit, a twin's on identity"):
+        random_weights(gpt2(), share(0.5), lambda _: TwinScore.identity(0.5), n=2)
+
+
+def test_lower_is_better_where_it_is_said_so() -> None:
+    def compare(own: float, twins: list[float]) -> Outcome:
+        scores = iter(twins)
+        return random_weights(
+            gpt2(), TwinScore.identity(own, lower=True), lambda _: TwinScore.identity(next(scores), lower=True), n=3
+        ).outcome
+
+    assert compare(1.0, [8.0, 8.1, 8.2]) is Outcome.PASS
+    assert compare(20.0, [8.0, 8.1, 8.2]) is Outcome.FAIL
 
 
 def test_an_unknown_scheme_is_named() -> None:
