@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .activations import read_last
 from .induction import InductionScores, measure_induction, measure_repeated_accuracy
 from .lens import LensScores, first_hit, measure_logit_lens, sustained_crossover
 from .lens_kl import lens_kl
@@ -14,5 +15,6 @@ __all__ = [
     "measure_induction",
     "measure_logit_lens",
     "measure_repeated_accuracy",
+    "read_last",
     "sustained_crossover",
 ]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from .facts import Fact, ResolvedFacts, Statement, fact_templates, resolve_facts, resolve_statements, statements
+from .labelled import LabelledTexts
+from .labelled_files import read_labelled
+from .labelled_tokens import LabelledRows, put_into_tokens
 from .pool import TokenPool, bos_id, token_pool
 from .repeated import PoolTooSmall, RepeatedTokens, RepeatedTokenStream
 from .sampled import CannotSample, sample_documents
@@ -10,6 +13,8 @@ from .sampled import CannotSample, sample_documents
 __all__ = [
     "CannotSample",
     "Fact",
+    "LabelledRows",
+    "LabelledTexts",
     "PoolTooSmall",
     "RepeatedTokenStream",
     "RepeatedTokens",
@@ -18,6 +23,8 @@ __all__ = [
     "TokenPool",
     "bos_id",
     "fact_templates",
+    "put_into_tokens",
+    "read_labelled",
     "resolve_facts",
     "resolve_statements",
     "sample_documents",

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from .measurement import BadMeasurement as BadMeasurement
     from .measurement import Cost as Cost
     from .measurement import Measurement as Measurement
+    from .splits import Split as Split
+    from .splits import split_by_group as split_by_group
     from .verdict import ControlResult as ControlResult
     from .verdict import Outcome as Outcome
     from .verdict import Verdict as Verdict
@@ -39,12 +41,14 @@ _MODULES = {
     "QUICK": "levels",
     "STANDARD": "levels",
     "SequentialGate": "gate",
+    "Split": "splits",
     "THOROUGH": "levels",
     "TwinComparison": "approximate",
     "Verdict": "verdict",
     "combine": "verdict",
     "compare_with_twins": "approximate",
     "logit_count": "approximate",
+    "split_by_group": "splits",
 }
 
 __all__ = [*_MODULES]

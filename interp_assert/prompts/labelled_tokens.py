@@ -1,0 +1,99 @@
+"""Labelled texts in a model's own tokens: groups whose words it does not know are left out, whole and counted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ContextTooShort, UsageProblem
+from .labelled import LabelledTexts, shortened
+from .pool import bos_id
+
+if TYPE_CHECKING:
+    from ..models import Model
+
+__all__ = ["LabelledRows", "put_into_tokens"]
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledRows:
+    """What could be put into the model's tokens, and what could not; entry i of each attribute belongs to text i.
+
+    Attributes:
+        data: the texts that are left, or None if none are.
+        rows: their ids, BOS first if the tokenizer defines one.
+        labels: int64, 0 or 1.
+        dropped: group -> reason, for groups that are left out.
+        note: BOS, counts and reasons.
+    """
+
+    data: LabelledTexts | None
+    rows: tuple[tuple[int, ...], ...]
+    labels: NDArray[np.int64]
+    dropped: Mapping[str, str] = field(default_factory=dict)
+    note: str = ""
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The texts that are left."""
+        return () if self.data is None else self.data.texts
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The group of each text that is left."""
+        return () if self.data is None else self.data.groups
+
+
+def put_into_tokens(data: LabelledTexts, model: Model) -> LabelledRows:
+    """Each text with BOS in front, if the tokenizer defines one, and no other special tokens.
+
+    A group with a token that the model does not know is left out whole: without one of its texts its words would no
+    longer be balanced between the classes. If one class is left, nothing is.
+
+    Raises UsageProblem if the model has no tokenizer, ContextTooShort naming the text that does not fit.
+    """
+    tokenizer = model.tokenizer
+    if tokenizer is None:
+        raise UsageProblem(
+            f"{model.id} has no tokenizer, so texts cannot be put into its tokens; give wrap() a tokenizer"
+        )
+    bos, size, unknown = bos_id(model), int(model.vocab_size), tokenizer.unk_token_id
+    encoded = tokenizer(list(data.texts), add_special_tokens=False)["input_ids"]
+    rows: list[tuple[int, ...]] = []
+    dropped: dict[str, str] = {}
+    for text, group, ids in zip(data.texts, data.groups, encoded, strict=True):
+        rows.append((*(() if bos is None else (bos,)), *(int(i) for i in ids)))
+        fault = _fault(ids, size, unknown)
+        if fault is not None:
+            dropped.setdefault(group, fault)
+        elif model.max_positions is not None and len(rows[-1]) > model.max_positions:
+            raise ContextTooShort(
+                f"{model.id}: a text of {len(rows[-1])} tokens does not fit its context of {model.max_positions}: "
+                f"{shortened(text)}; cut or remove longer texts"
+            )
+    kept = [i for i, group in enumerate(data.groups) if group not in dropped]
+    note = f"BOS {'none' if bos is None else bos}; {len(kept)} of {len(data)} texts, "
+    note += f"{data.n_groups - len(dropped)} of {data.n_groups} groups are in its vocabulary"
+    if dropped:
+        note += "; groups left out: " + ", ".join(
+            f"{n} x {why}" for why, n in sorted(Counter(dropped.values()).items())
+        )
+    if len({data.labels[i] for i in kept}) < 2:
+        return LabelledRows(None, (), np.empty(0, dtype=np.int64), dropped, note)
+    left = data.only(kept)
+    return LabelledRows(left, tuple(rows[i] for i in kept), np.array(left.labels, dtype=np.int64), dropped, note)
+
+
+def _fault(ids: list[int], size: int, unknown: int | None) -> str | None:
+    if len(ids) == 0:
+        return "no tokens"
+    if unknown is not None and unknown in ids:
+        return "unknown token"
+    if max(ids) >= size:
+        return "token outside the model's vocabulary"
+    return None
