@@ -13,6 +13,12 @@ if TYPE_CHECKING:
     from .approximate import TwinComparison as TwinComparison
     from .approximate import compare_with_twins as compare_with_twins
     from .approximate import logit_count as logit_count
+    from .auroc import Pairs as Pairs
+    from .auroc import delong as delong
+    from .auroc import delong_variance as delong_variance
+    from .auroc import disjoint_pairs as disjoint_pairs
+    from .auroc import logit_delong_interval as logit_delong_interval
+    from .auroc import pair_up as pair_up
     from .gate import SequentialGate as SequentialGate
     from .levels import QUICK as QUICK
     from .levels import STANDARD as STANDARD
@@ -38,6 +44,7 @@ _MODULES = {
     "ErrorLevels": "levels",
     "Measurement": "measurement",
     "Outcome": "verdict",
+    "Pairs": "auroc",
     "QUICK": "levels",
     "STANDARD": "levels",
     "SequentialGate": "gate",
@@ -47,7 +54,12 @@ _MODULES = {
     "Verdict": "verdict",
     "combine": "verdict",
     "compare_with_twins": "approximate",
+    "delong": "auroc",
+    "delong_variance": "auroc",
+    "disjoint_pairs": "auroc",
     "logit_count": "approximate",
+    "logit_delong_interval": "auroc",
+    "pair_up": "auroc",
     "split_by_group": "splits",
 }
 
