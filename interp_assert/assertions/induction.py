@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..controls import PairedControl, TwinScore, random_weights, shuffled, unrepeated
+from ..controls import TwinScore, random_weights, shuffled, unrepeated
 from ..errors import ContextTooShort
 from ..measures import InductionScores, measure_induction, measure_repeated_accuracy
 from ..measures.induction import check_fits
 from ..prompts import PoolTooSmall, RepeatedTokens, RepeatedTokenStream, token_pool
-from ..stats import Budget, ControlResult, ErrorLevels, Measurement, Outcome, SequentialGate, Verdict, combine
+from ..stats import Budget, ControlResult, ErrorLevels, Measurement, Outcome, Verdict
 from .asked import budget_of, copy_length_of, levels_of, model_of, seed_of, share_of, twins_of
-from .engine import draw_until_decided, halvings, needed_in_all
+from .engine import draw_until_decided, halvings
 from .induction_report import measured_details
+from .judging import judged
+from .paired_claim import PairedClaim
 from .progress import report
-from .reasons import changed_settings, not_applicable, reason_of, reproduce, sees_the_future
+from .reasons import changed_settings, not_applicable, reproduce, sees_the_future
 from .recording import conclude
 
 if TYPE_CHECKING:
@@ -106,31 +108,20 @@ def assert_induction(
             outcomes=run.outcomes,
         )
         twin_control = run.compare_with_twins(twins, scheme, seed, levels.control)
-    controls = (run.shuffled_result(), run.unrepeated.result(), twin_control)
-    outcome = combine(run.gate.outcome, controls)
     scores = run.measured
     details = (
         settings | measured_details(model, scores, pool, relative=floor is None, seed=seed) | {"batch_halvings": halved}
     )
     return conclude(
-        Verdict(
-            check=CHECK,
-            outcome=outcome,
-            model=model.id,
-            layer=None,
+        judged(
+            CHECK,
+            model,
+            run.claim.gate,
+            (run.claim.control_result(), run.unrepeated.result(), twin_control),
             claim=claim,
-            estimate=run.gate.estimate,
-            interval=run.gate.interval,
-            n=run.gate.n,
-            threshold=run.gate.threshold,
-            direction="higher",
             levels=levels,
-            controls=controls,
             details=details,
             cost=span.cost,
-            needed=needed_in_all(run.gate, controls) if outcome is Outcome.INCONCLUSIVE else None,
-            reason=reason_of(outcome, run.gate, controls),
-            claim_outcome=run.gate.outcome,
             measurements=(scores.accuracy, scores.shuffled, scores.unrepeated, scores.p_target, scores.nll_gain),
         )
     )
@@ -144,12 +135,7 @@ class _Run:
     ) -> None:
         self.model = model
         self.stream = stream
-        self.relative = floor is None
-        if floor is None:
-            self.gate = SequentialGate(margin, lo=-1.0, hi=1.0, levels=levels)
-        else:
-            self.gate = SequentialGate(floor, levels=levels)
-        self.shuffled = shuffled(margin, levels)
+        self.claim = PairedClaim(shuffled(margin, levels), floor, levels)
         self.unrepeated = unrepeated(margin, levels)
         self.scores: InductionScores | None = None
 
@@ -164,27 +150,12 @@ class _Run:
         """Run clusters start .. start + count - 1 and feed the gates with them."""
         new = measure_induction(self.model, self.stream.take(start, count), heads=start == 0)
         self.scores = new if self.scores is None else self.scores.extend(new)
-        feed(self.gate, new.accuracy.minus(new.shuffled) if self.relative else new.accuracy)
-        for control, null in ((self.shuffled, new.shuffled), (self.unrepeated, new.unrepeated)):
-            control.update(new.accuracy, null)
+        self.claim.update(new.accuracy, new.shuffled)
+        self.unrepeated.update(new.accuracy, new.unrepeated)
 
     def outcomes(self) -> list[Outcome]:
         """Of the claim and of the controls that are decided cluster by cluster."""
-        others = [self.unrepeated.gate.outcome] if self.relative else [g.gate.outcome for g in self.sequential]
-        return [self.gate.outcome, *others]
-
-    @property
-    def sequential(self) -> tuple[PairedControl, PairedControl]:
-        """The two controls made of other sequences."""
-        return self.shuffled, self.unrepeated
-
-    def shuffled_result(self) -> ControlResult:
-        """Without a floor the control is the claim: its own gate, so that a control's level cannot fail it earlier."""
-        if self.relative:
-            self.shuffled.gate = self.gate
-            self.shuffled.note += "; this is the claim itself, at the claim's error levels"
-        result = self.shuffled.result()
-        return replace(result, details={**result.details, "is_claim": self.relative})
+        return [*self.claim.outcomes(), self.unrepeated.gate.outcome]
 
     def compare_with_twins(self, n: int | None, scheme: str, seed: int, level: float) -> ControlResult:
         """Second-copy accuracy of model and twins on the same first clusters, however many the gates took."""
@@ -201,12 +172,6 @@ class _Run:
         return random_weights(
             self.model, _share(own, clusters), twin_share, scheme=scheme, n=n, seed=seed, level=level, each=each
         )
-
-
-def feed(gate: SequentialGate, scores: Measurement) -> None:
-    """Give the gate further clusters, in order; it looks after each and counts none after its decision."""
-    if gate.outcome is Outcome.INCONCLUSIVE:
-        gate.update(scores.values)
 
 
 def _share(accuracy: Measurement, clusters: list[RepeatedTokens]) -> TwinScore:

@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..controls import PairedControl, TwinScore, decoy_targets, random_weights, shuffled_targets
+from ..controls import TwinScore, decoy_targets, random_weights, shuffled_targets
 from ..errors import UsageProblem
 from ..measures import LensScores, measure_logit_lens, sustained_crossover
 from ..measures.lens import VERSION, why_no_lens
 from ..prompts import Fact, ResolvedFacts, Statement, resolve_facts, resolve_statements
-from ..stats import Budget, ControlResult, ErrorLevels, Measurement, Outcome, SequentialGate, Verdict, combine
+from ..stats import Budget, ControlResult, ErrorLevels, Measurement, Verdict
 from .asked import budget_of, levels_of, model_of, seed_of, share_of, twins_of
-from .engine import halvings, needed_in_all
+from .engine import halvings
+from .judging import judged
 from .lens_report import count_details, lens_details, text_kl
+from .paired_claim import PairedClaim
 from .progress import report
-from .reasons import changed_settings, not_applicable, reason_of, reproduce, sees_the_future
+from .reasons import changed_settings, not_applicable, reproduce, sees_the_future
 from .recording import conclude
 
 if TYPE_CHECKING:
@@ -115,27 +117,17 @@ def assert_lens_crossover(
             return conclude(not_applicable(CHECK, model, layer, claim, reason, levels, details, span.cost))
         run.decide()
         twin_control = run.compare_with_twins(twins, scheme, seed, levels.control)
-    controls = (run.shuffled.result(), twin_control)
-    outcome = combine(run.gate.outcome, controls)
     return conclude(
-        Verdict(
-            check=CHECK,
-            outcome=outcome,
-            model=model.id,
-            layer=layer,
+        judged(
+            CHECK,
+            model,
+            run.claim.gate,
+            (run.claim.control_result(), twin_control),
             claim=claim,
-            estimate=run.gate.estimate,
-            interval=run.gate.interval,
-            n=run.gate.n,
-            threshold=floor,
-            direction="higher",
             levels=levels,
-            controls=controls,
             details=details | {"batch_halvings": halved},
             cost=span.cost,
-            needed=needed_in_all(run.gate, controls) if outcome is Outcome.INCONCLUSIVE else None,
-            reason=reason_of(outcome, run.gate, controls),
-            claim_outcome=run.gate.outcome,
+            layer=layer,
             measurements=(run.share, run.decoy_share),
         )
     )
@@ -156,8 +148,8 @@ class _Run:
             return
         self.share = self._pooled("lens/crossover", crossed_by(self.scores, block))
         self.decoy_share = self._pooled("lens/crossover to a decoy", decoys_crossed_by(self.scores, block))
-        self.gate = SequentialGate(floor, levels=levels, population=len(self.entities))
-        self.shuffled: PairedControl = shuffled_targets(DEFAULTS.margin, levels, population=len(self.entities))
+        compared = shuffled_targets(DEFAULTS.margin, levels, population=len(self.entities))
+        self.claim = PairedClaim(compared, floor, levels)
 
     def too_few(self) -> str:
         """Why the claim cannot be judged, with the counts; empty if it can."""
@@ -170,9 +162,8 @@ class _Run:
 
     def decide(self) -> None:
         """Feed the gates in the seeded order; each looks after every entity and stops where it decides."""
-        self.gate.update(self.share.values)
-        self.shuffled.update(self.share, self.decoy_share)
-        report(CHECK, self.model.id, self.gate.n, len(self.entities))
+        self.claim.update(self.share, self.decoy_share)
+        report(CHECK, self.model.id, self.claim.gate.n, len(self.entities))
 
     def compare_with_twins(self, n: int | None, scheme: str, seed: int, level: float) -> ControlResult:
         """Crossovers of model and twins on all answered facts, wherever the gates stopped."""

@@ -4,7 +4,10 @@ cluster.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
+from numpy.typing import NDArray
 
 from ..stats import ControlResult, ErrorLevels, Measurement, Outcome, SequentialGate
 
@@ -17,23 +20,46 @@ def control_levels(levels: ErrorLevels) -> ErrorLevels:
 
 
 class PairedControl:
-    """Holds if real - null exceeds the margin on average; both scores in [0, 1], one pair per cluster, in order.
+    """Holds if real - null exceeds the margin on average, one pair per cluster, in order; for ``direction="lower"`` if
+    null - real does.
 
+    ``width`` is the range of one score, 1 for a share. Where a score has no bounds the mean cannot be decided exactly;
+    with ``share`` the control holds if the difference exceeds the margin in more than that share of the clusters.
     ``population`` is the number of clusters of a finite list. ``note`` says what the null input is.
     """
 
     def __init__(
-        self, name: str, margin: float, levels: ErrorLevels, *, note: str, population: int | None = None
+        self,
+        name: str,
+        margin: float,
+        levels: ErrorLevels,
+        *,
+        note: str,
+        population: int | None = None,
+        width: float = 1.0,
+        share: float | None = None,
+        direction: Literal["higher", "lower"] = "higher",
     ) -> None:
         self.name = name
         self.note = note
-        self.gate = SequentialGate(margin, lo=-1.0, hi=1.0, levels=control_levels(levels), population=population)
+        self.margin = margin
+        self.share = share
+        self.direction = direction
+        threshold, lo, hi = (margin, -width, width) if share is None else (share, 0.0, 1.0)
+        self.gate = SequentialGate(threshold, lo=lo, hi=hi, levels=control_levels(levels), population=population)
 
     def update(self, real: Measurement, null: Measurement) -> Outcome:
         """Take further clusters; nothing is counted once decided."""
         if self.gate.outcome is Outcome.INCONCLUSIVE:
-            self.gate.update(np.asarray(real.minus(null).values))
+            self.gate.update(self.advantage(real, null))
         return self.gate.outcome
+
+    def advantage(self, real: Measurement, null: Measurement) -> NDArray[np.float64]:
+        """(cluster,) by how much the score is better than that on the null input; with ``share`` whether it is, by more
+        than the margin.
+        """
+        difference = real.minus(null).values if self.direction == "higher" else null.minus(real).values
+        return np.asarray(difference if self.share is None else difference > self.margin, dtype=np.float64)
 
     def result(self) -> ControlResult:
         """The control's verdict where it stands."""
