@@ -11,16 +11,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .assertions import InterpAssertionError as InterpAssertionError
     from .assertions import NotApplicable as NotApplicable
+    from .assertions import assert_beats_random_weights as assert_beats_random_weights
     from .assertions import assert_conforms as assert_conforms
     from .assertions import assert_induction as assert_induction
     from .assertions import assert_lens_crossover as assert_lens_crossover
+    from .assertions import assert_measured as assert_measured
     from .errors import InterpError as InterpError
+    from .measures import measurement as measurement
     from .models import Family as Family
     from .models import Model as Model
     from .models import load as load
     from .models import register_family as register_family
     from .models import register_kernel as register_kernel
     from .models import wrap as wrap
+    from .prompts import Endless as Endless
     from .stats import Budget as Budget
     from .stats import ErrorLevels as ErrorLevels
     from .stats import Measurement as Measurement
@@ -31,6 +35,7 @@ __version__ = "0.1.0.dev0"
 
 _ROOMS = {
     "Budget": "stats",
+    "Endless": "prompts",
     "ErrorLevels": "stats",
     "Family": "models",
     "InterpAssertionError": "assertions",
@@ -40,10 +45,13 @@ _ROOMS = {
     "NotApplicable": "assertions",
     "Outcome": "stats",
     "Verdict": "stats",
+    "assert_beats_random_weights": "assertions",
     "assert_conforms": "assertions",
     "assert_induction": "assertions",
     "assert_lens_crossover": "assertions",
+    "assert_measured": "assertions",
     "load": "models",
+    "measurement": "measures",
     "register_family": "models",
     "register_kernel": "models",
     "wrap": "models",

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from .beats_random_weights import assert_beats_random_weights
 from .conformance import assert_conforms
 from .errors import InterpAssertionError, NotApplicable
 from .induction import assert_induction
 from .lens_crossover import assert_lens_crossover
+from .measured import assert_measured
 from .progress import reporting
 from .recording import recording
 
 __all__ = [
     "InterpAssertionError",
     "NotApplicable",
+    "assert_beats_random_weights",
     "assert_conforms",
     "assert_induction",
     "assert_lens_crossover",
+    "assert_measured",
     "recording",
     "reporting",
 ]

@@ -21,8 +21,8 @@ def story(verdict: Verdict) -> str:
         lines.append(f"  reason     {safe(verdict.reason)}")
     if verdict.estimate is not None and verdict.levels is not None:
         lines.append(
-            f"  measured   {_quantity(verdict)} {number(verdict.estimate)} {interval(verdict.interval)}, "
-            f"n = {verdict.n} clusters, threshold {verdict.threshold:g}: {verdict.claim_outcome.value}"
+            f"  measured   {_measured(verdict)}, "
+            f"n = {verdict.n} clusters, threshold {_threshold(verdict)}: {verdict.claim_outcome.value}"
         )
     if verdict.levels is not None:
         lines.append(
@@ -54,9 +54,8 @@ def first_line(verdict: Verdict) -> str:
         return f"{safe_line(verdict.check)} {verdict.outcome.value} for {where}: {safe_line(verdict.reason)}"
     if verdict.levels is None:  # an identity: the reason says what was seen, how large, and on which input
         return f"{head}{safe_line(verdict.reason)} for {where}, n = {verdict.n} input{'' if verdict.n == 1 else 's'}"
-    measured = f"{_quantity(verdict)} {number(verdict.estimate)} {interval(verdict.interval)}"
-    compared = f"{_RELATION[verdict.claim_outcome.value, verdict.direction]} {verdict.threshold:g}"
-    line = f"{head}{measured} {compared} for {where}, n = {verdict.n}"
+    compared = f"{_RELATION[verdict.claim_outcome.value, verdict.direction]} {_threshold(verdict)}"
+    line = f"{head}{_measured(verdict)} {compared} for {where}, n = {verdict.n}"
     blamed = [c for c in verdict.controls if c.required and c.outcome is verdict.outcome]
     if verdict.claim_outcome is not verdict.outcome and blamed:
         line += f"; control {', '.join(safe_line(c.name) for c in blamed)} {verdict.outcome.value}"
@@ -73,6 +72,14 @@ _RELATION = {
     ("NOT_APPLICABLE", "higher"): "cannot be compared with",
     ("NOT_APPLICABLE", "lower"): "cannot be compared with",
 }
+
+
+def _measured(verdict: Verdict) -> str:
+    return f"{_quantity(verdict)} {number(verdict.estimate)} {interval(verdict.interval)}".rstrip()
+
+
+def _threshold(verdict: Verdict) -> str:
+    return "a bound that is not known" if verdict.threshold is None else f"{verdict.threshold:g}"
 
 
 def _quantity(verdict: Verdict) -> str:

@@ -144,18 +144,19 @@ class TwinScore:
     def of(cls, measured: Measurement) -> TwinScore:
         """A measurement's estimate: on the logit scale of its range if that is bounded, else as it is.
 
-        ``direction="lower"`` turns the scale. The error is that of clusters; of a bounded score at least that of as
-        many independent trials, so that a score of which every cluster has the same value is not taken for certain.
+        ``direction="lower"`` turns the scale. The error is that of clusters; of values that all lie at an end of their
+        range it is that of as many independent trials, so that a score of 0 on every cluster is not taken for certain.
         """
         lower, values = measured.direction == "lower", measured.values
         if isinf(measured.lo) or isinf(measured.hi):
             return cls.identity(measured.estimate, error=_error(values), n=measured.n, lower=lower)
-        width = measured.hi - measured.lo
-        share = cls.proportion(
-            (measured.estimate - measured.lo) / width * measured.n, measured.n, (values - measured.lo) / width
-        )
+        shares = (values - measured.lo) / (measured.hi - measured.lo)
+        hits, trials = float(shares.mean()) * measured.n, measured.n
+        scaled, of_trials = logit_count(min(max(hits, 0.0), float(trials)), trials)
+        p = (hits + 0.5) / (trials + 1)
+        error = of_trials if np.isin(shares, (0.0, 1.0)).all() else _error(shares) / (p * (1.0 - p))
         scale = TwinScale("logit", measured.lo, measured.hi, lower)
-        return cls(measured.estimate, -share.scaled if lower else share.scaled, share.error, measured.n, scale)
+        return cls(measured.estimate, -scaled if lower else scaled, error, measured.n, scale)
 
 
 def _error(values: NDArray[np.float64]) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .endless import Endless
 from .facts import Fact, ResolvedFacts, Statement, fact_templates, resolve_facts, resolve_statements, statements
 from .labelled import LabelledTexts
 from .labelled_files import read_labelled
@@ -12,6 +13,7 @@ from .sampled import CannotSample, sample_documents
 
 __all__ = [
     "CannotSample",
+    "Endless",
     "Fact",
     "LabelledRows",
     "LabelledTexts",
