@@ -10,8 +10,10 @@ from .labelled_tokens import LabelledRows, put_into_tokens
 from .pool import TokenPool, bos_id, token_pool
 from .repeated import PoolTooSmall, RepeatedTokens, RepeatedTokenStream
 from .sampled import CannotSample, sample_documents
+from .shipped import SHIPPED_SETS, labelled_set
 
 __all__ = [
+    "SHIPPED_SETS",
     "CannotSample",
     "Endless",
     "Fact",
@@ -25,6 +27,7 @@ __all__ = [
     "TokenPool",
     "bos_id",
     "fact_templates",
+    "labelled_set",
     "put_into_tokens",
     "read_labelled",
     "resolve_facts",

@@ -199,9 +199,10 @@ def _placements(s: Floats, y: NDArray[np.int64]) -> tuple[Floats, Floats]:
 
 
 def _summed(values: Floats, units: NDArray[np.intp] | Places, count: int) -> Floats:
-    sums = np.zeros((values.shape[0], count))
-    np.add.at(sums, (slice(None), units), values)
-    return sums
+    """(k, count): each row's values added up by unit."""
+    sums = np.zeros((count, values.shape[0]))
+    np.add.at(sums, units, values.T)
+    return sums.T
 
 
 def _logistic(x: float) -> float:

@@ -14,7 +14,7 @@ from ..errors import UsageProblem
 __all__ = ["PARTS", "SHARES", "Split", "sample_groups", "split_by_group"]
 
 PARTS = ("train", "select", "test")
-SHARES = (0.4, 0.15, 0.45)
+SHARES = (0.35, 0.15, 0.5)
 """of the groups of each class that train, select and test get; most for the test, whose size decides"""
 
 

@@ -1,0 +1,36 @@
+"""The labelled sentences that come with the library, whose label no bag of words tells; see ``written.sentences``."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+from ..errors import UsageProblem
+from .labelled import LabelledTexts
+from .labelled_files import read_labelled
+
+__all__ = ["SHIPPED_SETS", "labelled_set"]
+
+SHIPPED_SETS = {
+    "truth": ("false", "true"),
+    "sentiment": ("unfavourable", "favourable"),
+    "tense": ("present", "past"),
+    "number": ("singular", "plural"),
+}
+"""Name -> what 0 and 1 mean."""
+
+
+def labelled_set(name: str) -> LabelledTexts:
+    """The shipped data set of this name.
+
+    * ``truth``: claims about kinds of things and about capitals, true or false; a group is two things.
+    * ``sentiment``: opinions, half of them negated; a group is an adjective of praise and one of blame.
+    * ``tense``: whether the main clause, not the other one, is in the past; a group is a verb.
+    * ``number``: whether the subject, not the noun beside it, is plural; a group is two nouns.
+
+    Raises UsageProblem for another name.
+    """
+    if name not in SHIPPED_SETS:
+        raise UsageProblem(f"no shipped data set {name!r}; there are {', '.join(SHIPPED_SETS)}")
+    text = resources.files(__package__) / "data" / f"{name}.csv"
+    with resources.as_file(text) as path:
+        return read_labelled(path, classes=SHIPPED_SETS[name], name=name)
