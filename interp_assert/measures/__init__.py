@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 from .activations import read_last
+from .answers import top_answers
+from .cka import debiased_linear_cka
+from .drift import DriftScores, ResidualDrift, measure_drift
 from .induction import InductionScores, measure_induction, measure_repeated_accuracy
 from .lens import LensScores, first_hit, measure_logit_lens, sustained_crossover
 from .lens_kl import lens_kl
+from .moved import MovedParts
 from .own import OwnMeasurement, measurement
+from .weight_drift import WeightDrift, measure_weight_drift
 
 __all__ = [
+    "DriftScores",
     "InductionScores",
     "LensScores",
+    "MovedParts",
     "OwnMeasurement",
+    "ResidualDrift",
+    "WeightDrift",
+    "debiased_linear_cka",
     "first_hit",
     "lens_kl",
+    "measure_drift",
     "measure_induction",
     "measure_logit_lens",
     "measure_repeated_accuracy",
+    "measure_weight_drift",
     "measurement",
     "read_last",
     "sustained_crossover",
+    "top_answers",
 ]

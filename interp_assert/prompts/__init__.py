@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from .documents import Document, Documents, GivenDocuments, SampledDocuments, why_not_the_same_tokens
 from .endless import Endless
 from .facts import Fact, ResolvedFacts, Statement, fact_templates, resolve_facts, resolve_statements, statements
 from .labelled import LabelledTexts
 from .labelled_files import read_labelled
 from .labelled_tokens import LabelledRows, put_into_tokens
-from .pool import TokenPool, bos_id, token_pool
+from .pool import TokenPool, bos_id, special_ids, token_pool
 from .repeated import PoolTooSmall, RepeatedTokens, RepeatedTokenStream
 from .sampled import CannotSample, sample_documents
 from .shipped import SHIPPED_SETS, labelled_set
@@ -15,14 +16,18 @@ from .shipped import SHIPPED_SETS, labelled_set
 __all__ = [
     "SHIPPED_SETS",
     "CannotSample",
+    "Document",
+    "Documents",
     "Endless",
     "Fact",
+    "GivenDocuments",
     "LabelledRows",
     "LabelledTexts",
     "PoolTooSmall",
     "RepeatedTokenStream",
     "RepeatedTokens",
     "ResolvedFacts",
+    "SampledDocuments",
     "Statement",
     "TokenPool",
     "bos_id",
@@ -33,6 +38,8 @@ __all__ = [
     "resolve_facts",
     "resolve_statements",
     "sample_documents",
+    "special_ids",
     "statements",
     "token_pool",
+    "why_not_the_same_tokens",
 ]

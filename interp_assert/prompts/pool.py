@@ -12,7 +12,7 @@ import numpy as np
 if TYPE_CHECKING:
     from ..models import Model
 
-__all__ = ["MID_BAND", "MID_BAND_FROM", "TokenPool", "as_ids", "bos_id", "token_pool"]
+__all__ = ["MID_BAND", "MID_BAND_FROM", "TokenPool", "as_ids", "bos_id", "special_ids", "token_pool"]
 
 # Merge-based and unigram vocabularies are sorted by frequency, so a band of ids is a band of frequencies.
 # On GPT-2 this band is 1,005 to 10,052, the range on which its induction heads were measured.
@@ -49,6 +49,12 @@ def bos_id(model: Model) -> int | None:
     source = model.config if model.tokenizer is None else model.tokenizer
     bos = next(iter(as_ids(getattr(source, "bos_token_id", None))), None)
     return int(bos) if bos is not None and 0 <= bos < int(model.vocab_size) else None
+
+
+def special_ids(model: Model) -> set[int]:
+    """The ids that stand for no text: BOS, EOS, padding, unknown and the like; without a tokenizer, the config's."""
+    specials = _config_specials(model.config) if model.tokenizer is None else set(model.tokenizer.all_special_ids)
+    return {int(i) for i in specials if 0 <= i < int(model.vocab_size)}
 
 
 def token_pool(model: Model) -> TokenPool:
