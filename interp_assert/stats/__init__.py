@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .measurement import BadMeasurement as BadMeasurement
     from .measurement import Cost as Cost
     from .measurement import Measurement as Measurement
+    from .ratio import RatioGate as RatioGate
     from .splits import Split as Split
     from .splits import split_by_group as split_by_group
     from .verdict import ControlResult as ControlResult
@@ -47,6 +48,7 @@ _MODULES = {
     "Pairs": "auroc",
     "QUICK": "levels",
     "STANDARD": "levels",
+    "RatioGate": "ratio",
     "SequentialGate": "gate",
     "Split": "splits",
     "THOROUGH": "levels",

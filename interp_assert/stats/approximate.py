@@ -17,7 +17,7 @@ from ..errors import NonFiniteMeasurement, UsageProblem
 from .levels import ErrorLevels
 from .verdict import Outcome
 
-__all__ = ["LOOKS", "ApproximateGate", "TwinComparison", "compare_with_twins", "logit_count"]
+__all__ = ["LOOKS", "ApproximateGate", "TwinComparison", "compare_with_twins", "logit_count", "per_look"]
 
 LOOKS = (64, 128, 256, 512)
 """cluster counts at which an approximate gate looks"""
@@ -94,8 +94,8 @@ class ApproximateGate:
 
         z = self._values[: done[-1]]
         error = float(z.std(ddof=1)) / sqrt(z.size)
-        low = float(z.mean()) + error * float(t.ppf(_per_look(self.levels.pass_), z.size - 1))
-        high = float(z.mean()) - error * float(t.ppf(_per_look(self.levels.fail), z.size - 1))
+        low = float(z.mean()) + error * float(t.ppf(per_look(self.levels.pass_), z.size - 1))
+        high = float(z.mean()) - error * float(t.ppf(per_look(self.levels.fail), z.size - 1))
         return low, high
 
     def needed(self) -> int | None:
@@ -105,7 +105,7 @@ class ApproximateGate:
         from scipy.stats import t
 
         mean, spread = float(self._values.mean()), float(self._values.std(ddof=1))
-        level = _per_look(self.levels.pass_ if mean > 0 else self.levels.fail)
+        level = per_look(self.levels.pass_ if mean > 0 else self.levels.fail)
         for look in LOOKS:
             if look > self.n and abs(mean) / spread * sqrt(look) >= -float(t.ppf(level, look - 1)):
                 return look
@@ -116,9 +116,9 @@ class ApproximateGate:
 
         if np.ptp(self._values) == 0.0:
             return Outcome.INCONCLUSIVE
-        if ttest_1samp(self._values, 0.0, alternative="greater").pvalue <= _per_look(self.levels.pass_):
+        if ttest_1samp(self._values, 0.0, alternative="greater").pvalue <= per_look(self.levels.pass_):
             return Outcome.PASS
-        if ttest_1samp(self._values, 0.0, alternative="less").pvalue <= _per_look(self.levels.fail):
+        if ttest_1samp(self._values, 0.0, alternative="less").pvalue <= per_look(self.levels.fail):
             return Outcome.FAIL
         return Outcome.INCONCLUSIVE
 
@@ -226,5 +226,6 @@ def logit_count(k: float, n: float) -> tuple[float, float]:
     return log(hits / misses), sqrt(1.0 / hits + 1.0 / misses)
 
 
-def _per_look(level: float) -> float:
+def per_look(level: float) -> float:
+    """What one look of an approximate gate may spend of an error level."""
     return level / _SAFETY / len(LOOKS)
