@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .models import register_family as register_family
     from .models import register_kernel as register_kernel
     from .models import wrap as wrap
+    from .profiles import profile as profile
     from .prompts import Endless as Endless
     from .stats import Budget as Budget
     from .stats import ErrorLevels as ErrorLevels
@@ -52,6 +53,7 @@ _ROOMS = {
     "assert_measured": "assertions",
     "load": "models",
     "measurement": "measures",
+    "profile": "profiles",
     "register_family": "models",
     "register_kernel": "models",
     "wrap": "models",

@@ -1,4 +1,6 @@
-"""The ``interp-assert`` command: ``anatomy``, and what the entry-point group ``interp_assert.commands`` brings."""
+"""The ``interp-assert`` command: ``anatomy``, ``profile``, and what the entry-point group ``interp_assert.commands``
+brings.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +23,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--version", action="version", version=f"interp-assert {__version__}")
     subparsers = made.add_subparsers(dest="command", metavar="COMMAND", required=True)
     add_anatomy(subparsers)
+    add_profile(subparsers)
     for entry_point in sorted(entry_points(group=GROUP), key=lambda found: found.name):
         entry_point.load()(subparsers)
     return made
@@ -30,10 +33,14 @@ def add_anatomy(subparsers: Any) -> None:
     """``interp-assert anatomy ID``: what was found inside a model, what was proven, what is missing and why."""
     command = subparsers.add_parser("anatomy", help="show the structure of a model and what was proven of it")
     command.add_argument("id", help="zoo:NAME, a directory, or org/name[@revision]")
+    _add_loading(command)
+    command.set_defaults(func=show_anatomy)
+
+
+def _add_loading(command: Any) -> None:
     command.add_argument("--device", help="cpu, cuda, cuda:1 or auto (default: a GPU if there is one)")
     command.add_argument("--dtype", help="float32, bfloat16 or float16")
     command.add_argument("--trust-remote-code", action="store_true", help="run code that is shipped with the model")
-    command.set_defaults(func=show_anatomy)
 
 
 def show_anatomy(args: argparse.Namespace) -> int:
@@ -45,6 +52,46 @@ def show_anatomy(args: argparse.Namespace) -> int:
         model.has(site)
     print(model.anatomy.report())
     return 0
+
+
+def add_profile(subparsers: Any) -> None:
+    """``interp-assert profile ID [ID ..]``: one row per model over all measurements; decides nothing."""
+    command = subparsers.add_parser("profile", help="measure models and show one row of figures for each")
+    command.add_argument("ids", nargs="+", metavar="ID", help="zoo:NAME, zoo:all, a directory, or org/name[@revision]")
+    command.add_argument("--budget", default="standard", help="clusters of each figure: quick, standard or thorough")
+    command.add_argument("--seed", type=int, default=0, help="of the prompts (default: 0)")
+    command.add_argument("--only", action="append", metavar="NAME", help="this measurement; can be repeated")
+    command.add_argument("--base", metavar="ID", help="the model that drift is measured against")
+    command.add_argument("--markdown", metavar="FILE", help="write the table to this file, too")
+    command.add_argument("--json", metavar="FILE", help="write every figure with its details to this file")
+    _add_loading(command)
+    command.set_defaults(func=show_profile)
+
+
+def show_profile(args: argparse.Namespace) -> int:
+    """Print the table; 1 if a figure is not finite. Models are opened one after the other."""
+    from interp_assert.profile_run import profile_run
+    from interp_assert.records import write_results
+    from interp_assert.reports import blanks, figures_markdown, figures_table
+
+    results = profile_run(
+        args.ids,
+        budget=args.budget,
+        seed=args.seed,
+        only=args.only,
+        base=args.base,
+        device=args.device,
+        dtype=args.dtype,
+        trust_remote_code=args.trust_remote_code,
+    )
+    for line in (*figures_table(results).splitlines(), *blanks(results)):
+        print(line)
+    if args.markdown:
+        with open(args.markdown, "w", encoding="utf-8") as stream:
+            stream.write(figures_markdown(results))
+    if args.json:
+        write_results(results, args.json)
+    return int(any(figure["broken"] for profile in results.profiles for figure in profile["figures"]))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

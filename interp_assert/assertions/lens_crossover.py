@@ -105,7 +105,7 @@ def assert_lens_crossover(
         run = None
         reason = "it has no tokenizer, so facts cannot be put into its tokens"
         if model.tokenizer is not None or not (facts is None or _are_statements(facts)):
-            listed = _listed(model, facts, seed, allowed.clusters)
+            listed = listed_facts(model, facts, seed, allowed.clusters)
             reason = f"no fact could be put into its tokens ({listed.note})"
             if listed.facts:
                 run = _Run(model, listed, block, floor, levels, seed)
@@ -146,8 +146,10 @@ class _Run:
         self.entities = tuple(dict.fromkeys(listed.facts[i].cluster for i in self.kept))
         if self.too_few():
             return
-        self.share = self._pooled("lens/crossover", crossed_by(self.scores, block))
-        self.decoy_share = self._pooled("lens/crossover to a decoy", decoys_crossed_by(self.scores, block))
+        self.share = pooled_by_entity("lens/crossover", listed.facts, self.kept, crossed_by(self.scores, block))
+        self.decoy_share = pooled_by_entity(
+            "lens/crossover to a decoy", listed.facts, self.kept, decoys_crossed_by(self.scores, block)
+        )
         compared = shuffled_targets(DEFAULTS.margin, levels, population=len(self.entities))
         self.claim = PairedClaim(compared, floor, levels)
 
@@ -183,12 +185,12 @@ class _Run:
         """The lens by block over the answered facts, or over all facts where too few are answered."""
         return lens_details(self.scores, self.kept, len(self.entities), all_facts=bool(self.too_few()))
 
-    def _pooled(self, name: str, crossed: np.ndarray) -> Measurement:
-        values = [
-            float(np.mean([crossed[i] for i in self.kept if self.scores.facts[i].cluster == entity]))
-            for entity in self.entities
-        ]
-        return Measurement(name, VERSION, self.entities, np.array(values), 0, 1, "share of facts", "higher")
+
+def pooled_by_entity(name: str, facts: Sequence[Fact], kept: Sequence[int], crossed: np.ndarray) -> Measurement:
+    """The share of each entity's ``kept`` facts that have crossed over, entities in the order of the facts."""
+    entities = tuple(dict.fromkeys(facts[i].cluster for i in kept))
+    values = [float(np.mean([crossed[i] for i in kept if facts[i].cluster == entity])) for entity in entities]
+    return Measurement(name, VERSION, entities, np.array(values), 0, 1, "share of facts", "higher")
 
 
 def crossed_by(scores: LensScores, block: int) -> np.ndarray:
@@ -223,7 +225,7 @@ def _are_statements(facts: ResolvedFacts | Sequence[Fact] | Sequence[Statement])
     return not isinstance(facts, ResolvedFacts) and any(isinstance(item, Statement) for item in facts)
 
 
-def _listed(
+def listed_facts(
     model: Model, facts: ResolvedFacts | Sequence[Fact] | Sequence[Statement] | None, seed: int, at_most: int
 ) -> ResolvedFacts:
     """The list that the claim is about: resolved, entities in the seeded order, no more of them than the budget."""

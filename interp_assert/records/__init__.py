@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from .provenance import run_provenance
-from .results import SCHEMA, Results, read_results, write_results
+from .results import SCHEMA, Results, model_entry, read_results, write_results
 
-__all__ = ["SCHEMA", "Results", "read_results", "run_provenance", "write_results"]
+__all__ = ["SCHEMA", "Results", "model_entry", "read_results", "run_provenance", "write_results"]

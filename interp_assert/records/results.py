@@ -13,7 +13,7 @@ from typing import Any
 
 from ..errors import UsageProblem
 
-__all__ = ["SCHEMA", "Results", "read_results", "write_results"]
+__all__ = ["SCHEMA", "Results", "model_entry", "read_results", "write_results"]
 
 SCHEMA = 1
 
@@ -56,11 +56,32 @@ _CHECK: dict[str, tuple[type, ...]] = {
     "seconds": _NUMBER,
 }
 _CONTROL: dict[str, tuple[type, ...]] = {"name": (str,), **_MEASURED}
+_PROFILE: dict[str, tuple[type, ...]] = {
+    "model": (str,),
+    "clusters": (int,),
+    "seed": (int,),
+    "level": _NUMBER,
+    "figures": (list,),
+    "costs": (dict,),
+}
+_FIGURE: dict[str, tuple[type, ...]] = {
+    "measure": (str,),
+    "quantity": (str,),
+    "value": (*_NUMBER, type(None)),
+    "interval": (list, type(None)),
+    "n": (int,),
+    "unit": (str,),
+    "note": (str,),
+    "approximate": (bool,),
+    "missing": (str,),
+    "broken": (bool,),
+}
 
 
 @dataclass(frozen=True)
 class Results:
-    """One run: its provenance, the models that it opened, and every verdict that was reached.
+    """One run: its provenance, the models that it opened, every verdict that was reached, and every profile that was
+    made.
 
     Each part is made of builtins, as it stands in the file. Raises ``UsageProblem`` naming the place of the first
     thing that does not follow the schema.
@@ -69,6 +90,7 @@ class Results:
     run: Mapping[str, Any]
     models: tuple[Mapping[str, Any], ...]
     checks: tuple[Mapping[str, Any], ...]
+    profiles: tuple[Mapping[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
         _require(self.run, _RUN, "run")
@@ -81,10 +103,17 @@ class Results:
             for number, control in enumerate(check["controls"]):
                 _require(control, _CONTROL, f"{where}.controls[{number}]")
                 _require_verdict(control, f"{where}.controls[{number}]")
+        for place, profile in enumerate(self.profiles):
+            _require(profile, _PROFILE, f"profiles[{place}]")
+            for number, figure in enumerate(profile["figures"]):
+                where = f"profiles[{place}].figures[{number}]"
+                _require(figure, _FIGURE, where)
+                _require_interval(figure["interval"], where)
 
     def as_dict(self) -> dict[str, Any]:
-        """The document, with its schema number first."""
-        return {"schema": SCHEMA, "run": dict(self.run), "models": [*self.models], "checks": [*self.checks]}
+        """The document, with its schema number first; ``profiles`` only where there are any."""
+        profiles = {"profiles": [*self.profiles]} if self.profiles else {}
+        return {"schema": SCHEMA, "run": dict(self.run), "models": [*self.models], "checks": [*self.checks], **profiles}
 
     @classmethod
     def from_dict(cls, document: Any) -> Results:
@@ -93,10 +122,20 @@ class Results:
             raise UsageProblem(f"a results document is a JSON object, not {type(document).__name__}")
         if document.get("schema") != SCHEMA:
             raise UsageProblem(f"schema {document.get('schema')!r} is not {SCHEMA}, the one that this version reads")
-        for key, kind in (("run", dict), ("models", list), ("checks", list)):
+        document = {"profiles": [], **document}
+        for key, kind in (("run", dict), ("models", list), ("checks", list), ("profiles", list)):
             if not isinstance(document.get(key), kind):
                 raise UsageProblem(f"{key} is missing or not a {kind.__name__}")
-        return cls(document["run"], tuple(document["models"]), tuple(document["checks"]))
+        return cls(document["run"], *(tuple(document[key]) for key in ("models", "checks", "profiles")))
+
+
+def model_entry(label: str, facts: Mapping[str, Any], changed: str | None = None) -> dict[str, Any]:
+    """One entry of ``models`` made of ``Model.provenance()``: the names of this file, then whatever else the model
+    knows about itself. ``changed`` says what of its files was no longer the same at the end.
+    """
+    renamed = {"parameters": facts["n_parameters"], "threads": facts["torch_threads"]}
+    others = {key: value for key, value in facts.items() if key not in ("n_parameters", "torch_threads")}
+    return {**others, **renamed, "id": label, "changed": changed}
 
 
 def write_results(results: Results, path: str | os.PathLike[str]) -> None:
@@ -153,7 +192,10 @@ def _require(entry: Any, keys: Mapping[str, tuple[type, ...]], where: str) -> No
 def _require_verdict(entry: Mapping[str, Any], where: str) -> None:
     if entry["verdict"] not in _VERDICTS:
         raise UsageProblem(f"{where}.verdict is {entry['verdict']!r}, not one of {', '.join(_VERDICTS)}")
-    interval = entry["interval"]
+    _require_interval(entry["interval"], where)
+
+
+def _require_interval(interval: Any, where: str) -> None:
     if interval is not None and (
         len(interval) != 2 or not all(isinstance(end, (*_NUMBER, type(None))) for end in interval)
     ):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ..records import Results
 
-__all__ = ["not_passed", "profile_table", "traps"]
+__all__ = ["count", "not_passed", "profile_table", "traps"]
 
 _VERDICTS = {"PASS": "PASS", "FAIL": "FAIL", "INCONCLUSIVE": "INCONCLUSIVE", "NOT_APPLICABLE": "n/a"}
 
@@ -33,7 +33,7 @@ def profile_table(results: Results) -> str:
             {
                 "model": label,
                 "architecture": model.get("architecture", "-"),
-                "parameters": _count(model.get("parameters")),
+                "parameters": count(model.get("parameters")),
                 "induction": _induction(checks),
                 "lens crossover": _crossover(checks),
                 "verdicts": _verdicts(checks),
@@ -77,7 +77,7 @@ def _verdicts(checks: Iterable[Mapping[str, Any]]) -> str:
     )
 
 
-def _count(number: int | None) -> str:
+def count(number: int | None) -> str:
     """3,412,992 -> 3.41 M."""
     if number is None:
         return "-"

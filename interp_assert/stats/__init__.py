@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .auroc import disjoint_pairs as disjoint_pairs
     from .auroc import logit_delong_interval as logit_delong_interval
     from .auroc import pair_up as pair_up
+    from .confidence import mean_interval as mean_interval
     from .gate import SequentialGate as SequentialGate
     from .levels import QUICK as QUICK
     from .levels import STANDARD as STANDARD
@@ -60,6 +61,7 @@ _MODULES = {
     "delong_variance": "auroc",
     "disjoint_pairs": "auroc",
     "logit_count": "approximate",
+    "mean_interval": "confidence",
     "logit_delong_interval": "auroc",
     "pair_up": "auroc",
     "split_by_group": "splits",

@@ -7,11 +7,14 @@ throughout.
 
 from __future__ import annotations
 
+from math import inf, isinf, sqrt
+
 import numpy as np
 
 from .betting import Floats, accumulated, log_factors, log_mixture, moving_threshold
+from .measurement import Measurement
 
-__all__ = ["log_wealth_against", "lower_end"]
+__all__ = ["log_wealth_against", "lower_end", "mean_interval"]
 
 _RESOLUTION = 1e-15
 """width, on [0, 1], at which bisection stops: about four roundings of a number near 1"""
@@ -59,3 +62,28 @@ def lower_end(x: Floats, level: float, population: int | None = None) -> float:
         else:
             possible = middle
     return possible
+
+
+def mean_interval(measured: Measurement, *, level: float, population: int | None = None) -> tuple[float, float, bool]:
+    """(low, high, whether approximate): an interval that misses the mean with probability at most ``level``, half of
+    it on each side.
+
+    Exact, whatever the distribution, where the range of the values is finite; the end that is infinite otherwise, and
+    both ends then, come from Student's t. ``population`` is the number of clusters of a finite list, of which the
+    values were drawn in random order.
+    """
+    if not (isinf(measured.lo) or isinf(measured.hi)):
+        width = measured.hi - measured.lo
+        x = np.clip((measured.values - measured.lo) / width, 0.0, 1.0)
+        low, high = lower_end(x, level / 2, population), 1.0 - lower_end(1.0 - x, level / 2, population)
+        mean = measured.estimate  # which rounding must not leave outside
+        return min(measured.lo + width * low, mean), max(measured.lo + width * high, mean), False
+    if measured.n < 2:
+        return -inf, inf, True
+    from scipy.stats import t
+
+    error = float(measured.values.std(ddof=1)) / sqrt(measured.n)
+    if population is not None:
+        error *= sqrt(max(0.0, 1.0 - measured.n / population))
+    reach = error * float(t.ppf(1.0 - level / 2, measured.n - 1))
+    return measured.estimate - reach, measured.estimate + reach, True

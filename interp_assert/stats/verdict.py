@@ -14,7 +14,7 @@ from .levels import ErrorLevels
 if TYPE_CHECKING:
     from .measurement import Cost, Measurement
 
-__all__ = ["ControlResult", "Outcome", "Verdict", "combine"]
+__all__ = ["ControlResult", "Outcome", "Verdict", "combine", "plain"]
 
 
 class Outcome(str, Enum):
@@ -60,14 +60,14 @@ class ControlResult:
         return {
             "name": self.name,
             "verdict": self.outcome.value,
-            "estimate": _plain(self.estimate),
-            "interval": _plain(self.interval),
-            "threshold": _plain(self.threshold),
+            "estimate": plain(self.estimate),
+            "interval": plain(self.interval),
+            "threshold": plain(self.threshold),
             "n": int(self.n),
             "approximate": bool(self.approximate),
             "required": bool(self.required),
             "note": self.note,
-            "details": _plain(self.details, "details"),
+            "details": plain(self.details, "details"),
         }
 
 
@@ -118,17 +118,17 @@ class Verdict:
             "claim": self.claim,
             "verdict": self.outcome.value,
             "claim_verdict": self.claim_outcome.value,
-            "estimate": _plain(self.estimate),
-            "interval": _plain(self.interval),
+            "estimate": plain(self.estimate),
+            "interval": plain(self.interval),
             "n": int(self.n),
-            "threshold": _plain(self.threshold),
+            "threshold": plain(self.threshold),
             "direction": self.direction,
             "levels": None
             if self.levels is None
             else {"pass": self.levels.pass_, "fail": self.levels.fail, "control": self.levels.control},
             "controls": [control.as_dict() for control in self.controls],
-            "details": _plain(self.details, "details"),
-            "needed": _plain(self.needed),
+            "details": plain(self.details, "details"),
+            "needed": plain(self.needed),
             "reason": self.reason,
             "forward_passes": int(self.cost.forward_passes),
             "tokens": int(self.cost.tokens),
@@ -163,22 +163,22 @@ def _refuse_nan(
         raise NonFiniteMeasurement(f"{what}: interval {interval} contains NaN; an unbounded end is infinite, not NaN")
 
 
-def _plain(value: Any, path: str = "value") -> Any:
+def plain(value: Any, path: str = "value") -> Any:
     """``value`` in JSON-safe builtins; ``path`` names the entry in errors."""
     if value is None or isinstance(value, (bool, str)):
         return value.value if isinstance(value, Enum) else value
     if isinstance(value, Enum):
-        return _plain(value.value, path)
+        return plain(value.value, path)
     if isinstance(value, int):
         return int(value)
     if isinstance(value, float):
         return float(value) if isfinite(value) else None
     if isinstance(value, Mapping):
-        return {str(key): _plain(entry, f"{path}.{key}") for key, entry in value.items()}
+        return {str(key): plain(entry, f"{path}.{key}") for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(entry, f"{path}[{place}]") for place, entry in enumerate(value)]
+        return [plain(entry, f"{path}[{place}]") for place, entry in enumerate(value)]
     if is_dataclass(value) and not isinstance(value, type):
-        return {entry.name: _plain(getattr(value, entry.name), f"{path}.{entry.name}") for entry in fields(value)}
+        return {entry.name: plain(getattr(value, entry.name), f"{path}.{entry.name}") for entry in fields(value)}
     if hasattr(value, "tolist"):  # numpy arrays and scalars, torch tensors: none of them imported here
-        return _plain(value.tolist(), path)
+        return plain(value.tolist(), path)
     raise TypeError(f"{path} is a {type(value).__name__}, which has no JSON form; use numbers, text, lists or mappings")

@@ -22,7 +22,7 @@ class Gathering:
     """Registered on the process that reports: the only one, or the controller of xdist.
 
     1. Made when the plugin wakes; from then on the clock runs.
-    2. ``pytest_runtest_logreport`` takes verdicts, models and errors from each report.
+    2. ``pytest_runtest_logreport`` takes verdicts, profiles, models and errors from each report.
     3. ``pytest_sessionfinish`` makes ``results`` (see ``interp_assert.records``), writes them if a file was asked
        for, and turns a run in which nothing was decided into a failing one. A run that was broken off leaves no
        results and no file.
@@ -34,6 +34,7 @@ class Gathering:
         self.started = datetime.now(timezone.utc)
         self.clock = time.monotonic()
         self.checks: list[dict[str, Any]] = []
+        self.profiles: list[dict[str, Any]] = []
         self.models: dict[str, dict[str, Any]] = {}
         self.changed: dict[str, str] = {}
         self.errors: list[dict[str, str]] = []
@@ -50,6 +51,7 @@ class Gathering:
         if facts is None:
             return
         self.checks.extend(facts["checks"])
+        self.profiles.extend(facts["profiles"])
         self.models.update(facts.get("models", {}))
         if "changed" in facts:
             self.changed[facts["model"]] = facts["changed"]
@@ -100,7 +102,7 @@ class Gathering:
         }
 
     def _document(self, session: pytest.Session) -> Results:
-        from interp_assert.records.results import Results
+        from interp_assert.records.results import Results, model_entry
 
         run = {
             **self.provenance(),
@@ -115,10 +117,11 @@ class Gathering:
         labels = dict.fromkeys((*(model.label for model in self.plan.settings.under_test), *self.models))
         order = {label: place for place, label in enumerate(labels)}
         models = [
-            _model_entry(label, self.models[label], self.changed.get(label)) for label in labels if label in self.models
+            model_entry(label, self.models[label], self.changed.get(label)) for label in labels if label in self.models
         ]
         checks = sorted(self.checks, key=lambda check: (order.get(check["model"], len(order)), check["nodeid"]))
-        return Results(run=run, models=tuple(models), checks=tuple(checks))
+        profiles = sorted(self.profiles, key=lambda profile: order.get(profile["model"], len(order)))
+        return Results(run=run, models=tuple(models), checks=tuple(checks), profiles=tuple(profiles))
 
     def _write(self, results: Results, session: pytest.Session, path: Path) -> None:
         from interp_assert.records.results import write_results
@@ -139,10 +142,3 @@ def _outcome(report: Any, facts: dict[str, Any]) -> str:
 
 def _listed(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
-
-
-def _model_entry(label: str, facts: dict[str, Any], changed: str | None) -> dict[str, Any]:
-    """One entry of ``models``: the names of the results file, then whatever else the model knows about itself."""
-    renamed = {"parameters": facts["n_parameters"], "threads": facts["torch_threads"]}
-    others = {key: value for key, value in facts.items() if key not in ("n_parameters", "torch_threads")}
-    return {**others, **renamed, "id": label, "changed": changed}

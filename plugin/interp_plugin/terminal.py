@@ -53,6 +53,7 @@ class TerminalReport:
             self._say(terminalreporter, f"results written to {self.plan.json}")
 
     def _report(self, terminalreporter: Any, results: Results) -> None:
+        from interp_assert.reports.profile import blanks, figures_table
         from interp_assert.reports.table import not_passed, profile_table, traps
 
         table = profile_table(results)
@@ -61,6 +62,10 @@ class TerminalReport:
             terminalreporter.write_line(printable(table))
         for line in (*not_passed(results), *traps(results)):
             terminalreporter.write_line(printable(line))
+        if profiles := figures_table(results):
+            terminalreporter.section("interp: profile")
+            for line in (*profiles.splitlines(), *blanks(results)):
+                terminalreporter.write_line(printable(line))
         inconclusive = results.run["tests"]["inconclusive"]
         if inconclusive:
             noun = "test was" if inconclusive == 1 else "tests were"

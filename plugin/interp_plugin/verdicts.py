@@ -18,18 +18,20 @@ from .progress import Progress
 from .text import first_line, printable
 
 if TYPE_CHECKING:
+    from interp_assert.profiles import Profile
     from interp_assert.stats import Verdict
 
 __all__ = ["VerdictRecorder"]
 
 PENDING = pytest.StashKey[list[dict[str, Any]]]()
+PROFILES = pytest.StashKey[list[dict[str, Any]]]()
 
 
 class VerdictRecorder:
     """Registered when the plugin wakes, in every process that runs tests.
 
     1. ``pytest_runtest_protocol`` listens while a test runs: every verdict that an ``assert_*`` reaches, passed or
-       not, is noted.
+       not, is noted, and every profile that is made.
     2. ``pytest_runtest_makereport`` turns exceptions into outcomes, and puts what was noted on the report as
        ``report.interp``, in builtins. pytest and xdist carry attributes of a report to the controller as they are;
        JUnit does not print them, so the XML gets one short property per verdict instead of the whole record.
@@ -47,18 +49,22 @@ class VerdictRecorder:
             return (yield)
         from interp_assert.assertions.progress import reporting
         from interp_assert.assertions.recording import recording
+        from interp_assert.profiles.listening import profiling
+
+        def keep(profile: Profile) -> None:
+            item.stash[PROFILES].append(profile.as_dict())
 
         def note(verdict: Verdict) -> None:
             record = {**verdict.as_dict(), "nodeid": item.nodeid}
             item.stash[PENDING].append(record)
             item.user_properties.append(("interp", _summary(record)))
 
-        item.stash[PENDING] = []
+        item.stash[PENDING], item.stash[PROFILES] = [], []
         label = model_of(item)
         if label is not None:
             loaded_models(self.config).used(label)
         self.progress.start()
-        with recording(note), reporting(self.progress):
+        with recording(note), profiling(keep), reporting(self.progress):
             return (yield)
 
     @pytest.hookimpl(wrapper=True)
@@ -79,8 +85,9 @@ class VerdictRecorder:
             _say_it_in_the_summary(call.excinfo, report)
         if PENDING not in item.stash:
             return report
-        facts: dict[str, Any] = {"checks": [], "model": model_of(item), "decides": _decides(item)}
+        facts: dict[str, Any] = {"model": model_of(item), "decides": _decides(item)}
         facts["checks"], item.stash[PENDING] = item.stash[PENDING], []
+        facts["profiles"], item.stash[PROFILES] = item.stash[PROFILES], []
         if call.excinfo is not None and not hasattr(report, "wasxfail"):
             self._translate(item, call.excinfo, report, facts)
         if call.when == "call":

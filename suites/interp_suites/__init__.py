@@ -55,5 +55,6 @@ SHIPPED = (
         by_name_only=True,  # it asks about a model's code more than about its weights, and costs several hundred passes
     ),
     Suite("backends", "interp_suites.test_backends", by_name_only=True),
+    Suite("profile", "interp_suites.test_profile", by_name_only=True),
     Suite("timing", "interp_suites.test_timing", by_name_only=True, needs_plugin="benchmark"),
 )

@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from interp_plugin.options import OPTIONS
+from interp_suites import SHIPPED
+
+SUITES = ", ".join(suite.name for suite in SHIPPED)
 
 
 def header(toy: pytest.Pytester, *arguments: str) -> str:
@@ -86,7 +89,7 @@ class TestWhatIsRefused:
             ("--interp-batch-tokens=0", "--interp-batch-tokens=0: it must be at least 1"),
             (
                 "--interp-suites=nope",
-                "--interp-suites=nope: no suite 'nope'; there are circuits, lens, anatomy, backends, timing, toy,*",
+                f"--interp-suites=nope: no suite 'nope'; there are {SUITES}, toy,*",
             ),
             ("--interp-suites=none,toy", "*none cannot be combined with suites"),
             ("--interp-floor=toy/claims=1", "*no check 'toy/claims'; floors can be set for circuits/induction, lens*"),

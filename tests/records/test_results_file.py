@@ -176,3 +176,49 @@ class TestWhatIsRefused:
         (tmp_path / "list.json").write_text("[]")
         with pytest.raises(UsageProblem, match=r"list.json: a results document is a JSON object, not list"):
             read_results(tmp_path / "list.json")
+
+
+class TestProfiles:
+    PROFILE: dict[str, Any] = {  # noqa: RUF012
+        "model": "zoo:gpt2",
+        "clusters": 128,
+        "seed": 0,
+        "level": 0.95,
+        "base": None,
+        "figures": [
+            {
+                "measure": "circuits/induction",
+                "quantity": "induction",
+                "value": 0.9,
+                "interval": [0.8, None],
+                "n": 128,
+                "unit": "share",
+                "note": "",
+                "approximate": False,
+                "missing": "",
+                "broken": False,
+                "details": {},
+            }
+        ],
+        "costs": {},
+    }
+
+    def test_are_read_back_and_left_out_where_there_are_none(self, tmp_path: Path) -> None:
+        document = {**copy.deepcopy(DOCUMENT), "profiles": [self.PROFILE]}
+        results = Results.from_dict(document)
+        write_results(results, tmp_path / "r.json")
+        assert read_results(tmp_path / "r.json").profiles == (self.PROFILE,)
+        assert "profiles" not in Results.from_dict(copy.deepcopy(DOCUMENT)).as_dict()
+
+    @pytest.mark.parametrize(
+        ("changes", "said"),
+        [
+            ({"value": "much"}, r"profiles\[0\].figures\[0\].value is 'much'"),
+            ({"interval": [1]}, r"profiles\[0\].figures\[0\].interval is \[1\], not \[low, high\]"),
+            ({"broken": None}, r"profiles\[0\].figures\[0\].broken is None, not bool"),
+        ],
+    )
+    def test_that_do_not_follow_the_schema_are_named(self, changes: dict[str, Any], said: str) -> None:
+        profile = {**self.PROFILE, "figures": [{**self.PROFILE["figures"][0], **changes}]}
+        with pytest.raises(UsageProblem, match=said):
+            Results.from_dict({**copy.deepcopy(DOCUMENT), "profiles": [profile]})

@@ -1,0 +1,64 @@
+"""Measure everything about one model, on the fixed number of clusters of a budget, and tell whoever listens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..assertions import NotApplicable
+from ..assertions.asked import budget_of, model_of, seed_of
+from ..assertions.progress import report
+from ..errors import ContextTooShort, NonFiniteMeasurement, SiteNotAvailable
+from ..prompts import CannotSample, PoolTooSmall
+from ..stats import Budget
+from .figure import Figure, Profile, Request, not_finite
+from .listening import made_known
+from .measures import ProfiledMeasure, profiled_measures
+
+if TYPE_CHECKING:
+    from ..models import Model
+
+__all__ = ["profile"]
+
+
+def profile(
+    model: Model,
+    *,
+    budget: Budget | str | int | None = None,
+    seed: int = 0,
+    only: Sequence[str] | None = None,
+    base: Model | None = None,
+) -> Profile:
+    """Every measurement of a model with its interval, always on all clusters of the ``budget`` (a list shorter than
+    that is measured whole), so that profiles of two models compare pair by pair.
+
+    ``only`` names the measurements, in order; by default all but the costly ones. ``base`` is what drift is measured
+    against. Nothing is decided: a figure that the model has no use for is blank and says why; one that is not finite is
+    ``broken``.
+
+    Raises UsageProblem for impossible arguments and unknown measurements.
+    """
+    model, allowed, seed = model_of(model), budget_of(budget), seed_of(seed)
+    asked = Request(allowed.clusters, seed, None if base is None else model_of(base))
+    figures: list[Figure] = []
+    costs = {}
+    for measure in profiled_measures(only):
+        report(f"profile: {measure.name}", model.id, 0, allowed.clusters)
+        with model.metered() as span:
+            figures += _measured(measure, model, asked)
+        costs[measure.name] = span.cost
+    base_id = None if asked.base is None else asked.base.id
+    made = Profile(model.id, tuple(figures), allowed.clusters, seed, costs, base_id)
+    made_known(made)
+    return made
+
+
+def _measured(measure: ProfiledMeasure, model: Model, asked: Request) -> Sequence[Figure]:
+    try:
+        return measure.figures(model, asked)
+    except NotApplicable as problem:
+        return [Figure.none(measure.name, measure.quantity, problem.verdict.reason)]
+    except (SiteNotAvailable, ContextTooShort, PoolTooSmall, CannotSample) as problem:
+        return [Figure.none(measure.name, measure.quantity, str(problem))]
+    except NonFiniteMeasurement as problem:
+        return [not_finite(measure.name, measure.quantity, problem)]

@@ -1,0 +1,86 @@
+"""Which measurements a profile has: those that ship with interp-assert, and what the entry-point group
+``interp_assert.measures`` brings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any
+
+from ..errors import UsageProblem
+
+if TYPE_CHECKING:
+    from ..models import Model
+    from .figure import Figure, Request
+
+__all__ = ["GROUP", "SHIPPED", "ProfiledMeasure", "profiled_measures"]
+
+GROUP = "interp_assert.measures"
+
+SHIPPED = ("interp_assert.profiles.induction:MEASURE", "interp_assert.profiles.lens:MEASURE")
+"""where each measurement's entry is, in the order of the columns"""
+
+
+@dataclass(frozen=True)
+class ProfiledMeasure:
+    """A measurement as a profile knows it.
+
+    Attributes:
+        name: id of the check, ``circuits/induction``.
+        quantity: heading of its (first) column.
+        figures: measures a model; the number of figures is the same for every model. What a model lacks is raised
+            (NotApplicable, SiteNotAvailable, ContextTooShort, a prompt pool that is too small) and becomes a blank.
+        costly: measured only if it is named.
+    """
+
+    name: str
+    quantity: str
+    figures: Callable[[Model, Request], Sequence[Figure]]
+    costly: bool = False
+
+
+def profiled_measures(only: Sequence[str] | None = None) -> list[ProfiledMeasure]:
+    """All of them but the costly, or those named: shipped ones first, then those of other packages by name.
+
+    An entry point loads to a measurement made by ``@measurement`` or to a ProfiledMeasure. Raises UsageProblem for an
+    unknown name, for two of one name, and for an entry point that is neither.
+    """
+    known: dict[str, ProfiledMeasure] = {}
+    for place, loaded in (*_shipped(), *_of_packages()):
+        measure = _as_measure(loaded, place)
+        if measure.name in known:
+            raise UsageProblem(f"two measurements have the name {measure.name!r}; the second is from {place}")
+        known[measure.name] = measure
+    if only is None:
+        return [measure for measure in known.values() if not measure.costly]
+    for name in only:
+        if name not in known:
+            raise UsageProblem(f"no measurement {name!r}; a profile can have {', '.join(known)}")
+    return [known[name] for name in dict.fromkeys(only)]
+
+
+def _shipped() -> list[tuple[str, Any]]:
+    places = [place.partition(":") for place in SHIPPED]
+    return [(module, getattr(import_module(module), name)) for module, _, name in places]
+
+
+def _of_packages() -> list[tuple[str, Any]]:
+    found = sorted(entry_points(group=GROUP), key=lambda entry: entry.name)
+    return [(f"the entry point {entry.name} = {entry.value}", entry.load()) for entry in found]
+
+
+def _as_measure(loaded: Any, place: str) -> ProfiledMeasure:
+    from ..measures import OwnMeasurement
+    from .own import profiled
+
+    if isinstance(loaded, OwnMeasurement):
+        return profiled(loaded)
+    if isinstance(loaded, ProfiledMeasure):
+        return loaded
+    raise UsageProblem(
+        f"{place} is a {type(loaded).__name__}; in {GROUP} belongs a measurement made by @measurement, or a "
+        "ProfiledMeasure"
+    )

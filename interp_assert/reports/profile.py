@@ -1,0 +1,114 @@
+"""Profiles for people: one row per model, one column per figure, in the terminal or as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from .table import count
+
+if TYPE_CHECKING:
+    from ..records import Results
+
+__all__ = ["blanks", "figures_markdown", "figures_table"]
+
+
+def figures_table(results: Results) -> str:
+    """For the terminal: value, interval and note of a figure below each other. Empty without profiles.
+
+    ``~`` stands before an interval that rests on a normal approximation, "all 64" in the place of one where a list was
+    measured whole, so that there is nothing left to guess; "n/a" where the model has no use for a
+    measurement, "broken" where it gave numbers that are not finite, "-" where it was not asked for.
+    """
+    if not results.profiles:
+        return ""
+    from tabulate import tabulate
+
+    header, rows = _rows(results, "\n")
+    aligned = ["left", "left", "right", *["left"] * (len(header) - 5), "right", "right"]
+    return tabulate(rows, headers=header, tablefmt="simple", colalign=aligned, disable_numparse=True)
+
+
+def figures_markdown(results: Results) -> str:
+    """A document: the same table, how it was measured, and why there are blanks. Empty without profiles."""
+    if not results.profiles:
+        return ""
+    header, rows = _rows(results, " ")
+    lines = ["# Profile", "", _line(header), _line(["---"] * len(header)), *(_line(row) for row in rows), ""]
+    first = results.profiles[0]
+    lines += [
+        f"Each figure over at most {first['clusters']} clusters (seed {first['seed']}), in brackets the interval that "
+        f"holds with probability {first['level']:g}; `~` marks one that rests on a normal approximation, `all 64` a "
+        "list of 64 that was measured whole."
+    ]
+    if reasons := blanks(results):
+        lines += ["", *(f"- {_escaped(reason)}" for reason in reasons)]
+    versions = ", ".join(f"{name} {version}" for name, version in results.run["versions"].items() if version)
+    return "\n".join([*lines, "", f"Measured {results.run['started']} with {_escaped(versions)}.", ""])
+
+
+def blanks(results: Results) -> list[str]:
+    """One line for each figure that is missing: which, of which model, and why."""
+    return [
+        f"{'broken' if figure['broken'] else 'n/a'} {figure['quantity']} on {profile['model']}: "
+        f"{' '.join(figure['missing'].split())}"
+        for profile in results.profiles
+        for figure in profile["figures"]
+        if figure["value"] is None
+    ]
+
+
+def _rows(results: Results, between: str) -> tuple[list[str], list[list[str]]]:
+    columns = dict.fromkeys(_column(figure) for profile in results.profiles for figure in profile["figures"])
+    known = {model["id"]: model for model in results.models}
+    rows = []
+    for profile in results.profiles:
+        model = known.get(profile["model"], {})
+        figures = {_column(figure): figure for figure in profile["figures"]}
+        costs = profile["costs"].values()
+        rows.append(
+            [
+                profile["model"],
+                model.get("architecture", "-"),
+                count(model.get("parameters")),
+                *(_cell(figures[column], between) if column in figures else "-" for column in columns),
+                f"{sum(cost['forward_passes'] for cost in costs):,}",
+                f"{sum(cost['seconds'] for cost in costs):.1f}",
+            ]
+        )
+    header = ["model", "architecture", "parameters", *(quantity for _, quantity in columns), "passes", "seconds"]
+    return header, rows
+
+
+def _column(figure: Mapping[str, Any]) -> tuple[str, str]:
+    return figure["measure"], figure["quantity"]
+
+
+def _cell(figure: Mapping[str, Any], between: str) -> str:
+    if figure["value"] is None:
+        return "broken" if figure["broken"] else "n/a"
+    parts = [_number(figure["value"])]
+    if figure["interval"] is not None:
+        low, high = figure["interval"]
+        certain = low is not None and high is not None and high - low < 1e-9  # a finite list, measured whole
+        shown = f"{'~' if figure['approximate'] else ''}[{_number(low)}, {_number(high)}]"
+        parts.append(f"all {figure['n']}" if certain else shown)
+    if figure["note"]:
+        parts.append(figure["note"])
+    return between.join(parts)
+
+
+def _number(value: float | None) -> str:
+    """Three decimals, or two digits where that says nothing; an end that is not finite stands as null in the file."""
+    if value is None:
+        return "?"
+    return f"{value:.3f}" if value == 0 or 0.0005 <= abs(value) < 1000 else f"{value:.2g}"
+
+
+def _line(cells: list[str]) -> str:
+    return f"| {' | '.join(_escaped(cell) for cell in cells)} |"
+
+
+def _escaped(text: str) -> str:
+    """A cell of Markdown: no bar, line end or tag of a name may break the table."""
+    return " ".join(text.split()).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")

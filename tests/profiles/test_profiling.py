@@ -1,0 +1,132 @@
+"""A profile measures a fixed number of clusters, leaves blanks with reasons, and decides nothing."""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import EntryPoint
+from math import inf
+from typing import Any
+
+import numpy as np
+import pytest
+from measures.small import gpt2
+
+from interp_assert.assertions import recording
+from interp_assert.errors import UsageProblem
+from interp_assert.measures import measure_induction, measurement
+from interp_assert.models import Model, load
+from interp_assert.profiles import Figure, ProfiledMeasure, Request, measures, profile, profiled_measures, profiling
+from interp_assert.prompts import RepeatedTokenStream, token_pool
+
+
+@pytest.fixture(scope="module")
+def neox() -> Model:
+    return load("zoo:gpt_neox")
+
+
+@measurement("mine/length", prompts=[[1] * k for k in range(1, 31)], hi=100, null=lambda prompt, rng: prompt[:1])
+def length(model: Model, prompts: list[list[int]]) -> list[float]:
+    """How long it is."""
+    return [float(len(prompt)) for prompt in prompts]
+
+
+def brought(monkeypatch: pytest.MonkeyPatch, **loaded: Any) -> None:
+    """Let other packages bring these entries."""
+
+    class Brought(EntryPoint):
+        def load(self) -> Any:
+            return loaded[self.name]
+
+    points = [Brought(name, f"package:{name}", measures.GROUP) for name in loaded]
+    monkeypatch.setattr(measures, "entry_points", lambda group: points if group == "interp_assert.measures" else [])
+
+
+def test_every_cluster_of_the_budget_is_measured_and_the_interval_holds_the_value(neox: Model) -> None:
+    made = profile(neox, budget=24, seed=3)
+    induction, lens = made.figures
+    clusters = RepeatedTokenStream(token_pool(neox), 20, 3).take(0, 24)
+    assert induction.value == measure_induction(neox, clusters, heads=False).accuracy.estimate
+    assert induction.n == 24
+    assert lens.n <= 24
+    for figure in made.figures:
+        assert figure.value is not None
+        assert figure.interval is not None
+        assert figure.interval[0] <= figure.value <= figure.interval[1]
+        assert not figure.approximate
+    assert induction.details["prefix_matching"]["best_heads"]
+    assert made.costs["circuits/induction"].forward_passes > 0
+
+
+def test_listeners_hear_profiles_and_no_verdict_is_reached(neox: Model) -> None:
+    heard: list[Any] = []
+    verdicts: list[Any] = []
+    with profiling(heard.append), recording(verdicts.append):
+        made = profile(neox, budget=4, only=["circuits/induction"])
+    assert heard == [made]
+    assert verdicts == []
+    record = json.loads(json.dumps(made.as_dict(), allow_nan=False))
+    assert record["model"] == "zoo:gpt_neox"
+    assert [figure["measure"] for figure in record["figures"]] == ["circuits/induction"]
+
+
+def test_what_a_model_has_no_use_for_is_blank_with_the_reason() -> None:
+    induction, lens = profile(gpt2(n_positions=16), budget=4).figures
+    assert (induction.value, induction.broken) == (None, False)
+    assert "do not fit its context of 16" in induction.missing
+    assert lens.missing == "it has no tokenizer, so facts cannot be put into its tokens"
+
+
+def test_numbers_that_are_not_finite_are_a_defect() -> None:
+    model = gpt2()
+    model.module.transformer.ln_f.weight.data[0] = float("nan")  # type: ignore[union-attr,operator]
+    [induction] = profile(model, budget=4, only=["circuits/induction"]).figures
+    assert induction.value is None
+    assert induction.broken
+    assert "not finite" in induction.missing
+
+
+def test_a_measurement_of_ones_own_joins_by_its_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
+    brought(monkeypatch, length=length)
+    assert [measure.name for measure in profiled_measures()][-1] == "mine/length"
+    [figure] = profile(gpt2(), budget=20, only=["mine/length"]).figures
+    [whole] = profile(gpt2(), budget=512, only=["mine/length"]).figures
+    assert figure.n == 20
+    assert (whole.n, whole.value) == (30, 15.5)
+    assert whole.interval == pytest.approx((15.5, 15.5))
+    assert figure.interval is not None
+    assert figure.interval[0] < 15.5 < figure.interval[1]
+    assert whole.note == "null 1.000"
+
+
+def test_a_costly_one_is_measured_only_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    def figures(model: Model, asked: Request) -> list[Figure]:
+        return [Figure.none("mine/costly", "costly", f"base {asked.base}")]
+
+    brought(monkeypatch, costly=ProfiledMeasure("mine/costly", "costly", figures, costly=True))
+    assert "mine/costly" not in [measure.name for measure in profiled_measures()]
+    assert profile(gpt2(), budget=4, only=["mine/costly"]).figures[0].missing == "base None"
+
+
+def test_what_is_no_measurement_or_has_a_name_twice_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    brought(monkeypatch, wrong=print)
+    with pytest.raises(UsageProblem, match="entry point wrong = package:wrong is a builtin_function_or_method"):
+        profiled_measures()
+    brought(monkeypatch, one=length, two=length)
+    with pytest.raises(UsageProblem, match="two measurements have the name 'mine/length'"):
+        profiled_measures()
+    brought(monkeypatch)
+    with pytest.raises(UsageProblem, match="no measurement 'mine/depth'; a profile can have circuits/induction, "):
+        profile(gpt2(), only=["mine/depth"])
+
+
+def test_without_a_finite_range_the_interval_is_approximate_and_says_so() -> None:
+    @measurement("mine/noise", prompts=list(np.random.default_rng(0).normal(5.0, 1.0, 400)), lo=-inf, hi=inf)
+    def noise(model: Model, prompts: list[float]) -> list[float]:
+        return prompts
+
+    drawn = noise.measure(gpt2(), noise.clusters(gpt2(), 0).take(0, 100))
+    figure = Figure.of("mine/noise", "noise", drawn)
+    assert figure.approximate
+    assert figure.interval == pytest.approx((5.0 - 0.2, 5.0 + 0.2), abs=0.2)
+    of_list = Figure.of("mine/noise", "noise", drawn, population=100)
+    assert of_list.interval == pytest.approx((drawn.estimate, drawn.estimate))

@@ -1,0 +1,82 @@
+"""Profiles in the terminal and as Markdown, from the results document alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from interp_assert.records import Results
+from interp_assert.reports import blanks, figures_markdown, figures_table
+
+RUN = {"versions": {"torch": "2.13", "xla": None}, "platform": "", "seed": 0, "started": "2026-01-01", "seconds": 1.0}
+
+
+def figure(measure: str, value: float | None = 0.981, **more: Any) -> dict[str, Any]:
+    entry = {
+        "measure": measure,
+        "quantity": measure.partition("/")[2],
+        "value": value,
+        "interval": None if value is None else [0.95, 1.0],
+        "n": 64,
+        "unit": "share",
+        "note": "",
+        "approximate": False,
+        "missing": "" if value is not None else "it has no\ntokenizer",
+        "broken": False,
+        "details": {},
+    }
+    return {**entry, **more}
+
+
+def profile(model: str, *figures: dict[str, Any]) -> dict[str, Any]:
+    cost = {"forward_passes": 1500, "tokens": 3, "seconds": 0.5}
+    return {
+        "model": model,
+        "clusters": 128,
+        "seed": 7,
+        "level": 0.95,
+        "base": None,
+        "figures": list(figures),
+        "costs": {"a": cost, "b": cost},
+    }
+
+
+RESULTS = Results(
+    RUN,
+    (),
+    (),
+    (
+        profile("zoo:a", figure("x/one", note="20x chance"), figure("x/two", 3.0, interval=[3.0, 3.0])),
+        profile("./b|c", figure("x/one", None), figure("y/three", 0.00002, interval=[None, 2000.0], approximate=True)),
+        profile("zoo:d", figure("x/one", None, broken=True, missing="not finite: nan")),
+    ),
+)
+
+
+def test_one_row_per_model_and_one_column_per_figure() -> None:
+    lines = figures_table(RESULTS).splitlines()
+    header = lines[0].split()
+    assert header == ["model", "architecture", "parameters", "one", "two", "three", "passes", "seconds"]
+    text = "\n".join(" ".join(line.split()) for line in lines[2:])
+    assert "zoo:a - - 0.981 3.000 - 3,000 1.0\n[0.950, 1.000] all 64\n20x chance" in text
+    assert "./b|c - - n/a - 2e-05 3,000 1.0\n~[?, 2e+03]" in text
+    assert "zoo:d - - broken - - 3,000 1.0" in text
+
+
+def test_blanks_say_why() -> None:
+    assert blanks(RESULTS) == ["n/a one on ./b|c: it has no tokenizer", "broken one on zoo:d: not finite: nan"]
+
+
+def test_markdown_is_one_table_that_no_name_can_break() -> None:
+    text = figures_markdown(RESULTS)
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert len(rows) == 5
+    assert {row.replace("\\|", "").count("|") for row in rows} == {9}
+    assert rows[2] == "| zoo:a | - | - | 0.981 [0.950, 1.000] 20x chance | 3.000 all 64 | - | 3,000 | 1.0 |"
+    assert rows[3].startswith("| ./b\\|c |")
+    assert "- n/a one on ./b\\|c: it has no tokenizer" in text
+    assert "at most 128 clusters (seed 7)" in text
+    assert "Measured 2026-01-01 with torch 2.13." in text
+
+
+def test_without_profiles_there_is_nothing() -> None:
+    assert figures_table(Results(RUN, (), ())) == figures_markdown(Results(RUN, (), ())) == ""
