@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .assertions import NotApplicable as NotApplicable
     from .assertions import assert_beats_random_weights as assert_beats_random_weights
     from .assertions import assert_conforms as assert_conforms
+    from .assertions import assert_drift_below as assert_drift_below
     from .assertions import assert_induction as assert_induction
     from .assertions import assert_lens_crossover as assert_lens_crossover
     from .assertions import assert_measured as assert_measured
@@ -48,6 +49,7 @@ _ROOMS = {
     "Verdict": "stats",
     "assert_beats_random_weights": "assertions",
     "assert_conforms": "assertions",
+    "assert_drift_below": "assertions",
     "assert_induction": "assertions",
     "assert_lens_crossover": "assertions",
     "assert_measured": "assertions",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .beats_random_weights import assert_beats_random_weights
 from .conformance import assert_conforms
+from .drift import assert_drift_below
 from .errors import InterpAssertionError, NotApplicable
 from .induction import assert_induction
 from .lens_crossover import assert_lens_crossover
@@ -16,6 +17,7 @@ __all__ = [
     "NotApplicable",
     "assert_beats_random_weights",
     "assert_conforms",
+    "assert_drift_below",
     "assert_induction",
     "assert_lens_crossover",
     "assert_measured",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from .activations import read_last
 from .answers import top_answers
 from .cka import debiased_linear_cka
-from .drift import DriftScores, ResidualDrift, measure_drift
+from .drift import measure_drift
+from .drift_scores import DriftScores, ResidualDrift
 from .induction import InductionScores, measure_induction, measure_repeated_accuracy
 from .lens import LensScores, first_hit, measure_logit_lens, sustained_crossover
 from .lens_kl import lens_kl

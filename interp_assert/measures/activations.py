@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from ..models import Model
 
-__all__ = ["KEPT_BYTES", "forget", "read_last"]
+__all__ = ["KEPT_BYTES", "fingerprint", "forget", "read_last"]
 
 Floats = NDArray[np.float32]
 
@@ -71,7 +71,7 @@ def read_last(
     check_context(model, max(len(row) for row in rows), "use shorter texts")
     wanted = model.anatomy.resolve(sites)
     memory = _memories.setdefault(model, _Memory())
-    weights = _fingerprint(model.module)
+    weights = fingerprint(model.module)
     if memory.weights != weights:
         memory.kept.clear()
         memory.weights = weights
@@ -126,7 +126,7 @@ def _digest(rows: Sequence[Sequence[int]]) -> str:
     return hashlib.sha256(lengths.tobytes() + b"|" + ids.tobytes()).hexdigest()
 
 
-def _fingerprint(module: torch.nn.Module) -> str:
+def fingerprint(module: torch.nn.Module) -> str:
     """Changes when weights are changed, in place or not, and when hooks are put on or off; costs no full read."""
     state = hashlib.sha256()
     for name, tensor in (*module.named_parameters(), *module.named_buffers()):

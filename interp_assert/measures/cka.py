@@ -19,6 +19,8 @@ __all__ = ["LEAST_POSITIONS", "debiased_linear_cka", "hsic", "pooled_cka"]
 
 LEAST_POSITIONS = 4
 """HSIC_1 divides by n - 3"""
+_NO_SPREAD = 1e-24
+"""share of the squared norm below which differences between positions are those of rounding, even in float64"""
 
 
 def debiased_linear_cka(x: torch.Tensor, y: torch.Tensor) -> float:
@@ -52,6 +54,8 @@ def _gram(values: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
     values, keep = values.double(), keep[..., None]
     mean = (values * keep).sum(-2, keepdim=True) / keep.sum(-2, keepdim=True).clamp_min(1)
     kept = (values - mean) * keep
+    spread, size = (part.square().sum((-2, -1), keepdim=True) for part in (kept, values * keep))
+    kept = kept * (spread > _NO_SPREAD * size)
     gram = kept @ kept.mT
     gram.diagonal(dim1=-2, dim2=-1).zero_()
     return gram

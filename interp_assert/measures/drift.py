@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import inf
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from ..errors import NonFiniteMeasurement, UsageProblem
 from ..prompts import Document, special_ids
 from ..stats import Cost, Measurement
-from .cka import hsic, pooled_cka
+from .cka import hsic
+from .drift_scores import DriftScores, ResidualDrift
 from .lens import lens_sites
 from .moved import MovedParts, movable_sites, parts_moved
 from .output_drift import output_distances
@@ -34,100 +35,10 @@ if TYPE_CHECKING:
     from ..models import Model
     from ..models.trace import Trace
 
-__all__ = ["VERSION", "DriftScores", "ResidualDrift", "measure_drift", "why_no_residual_drift"]
+__all__ = ["VERSION", "measure_drift", "metered_together", "why_no_residual_drift"]
 
 VERSION = 1
 """of the definition; raised when the same models would get other numbers"""
-
-
-@dataclass(frozen=True)
-class ResidualDrift:
-    """The residual streams of both models, per document and entry: 0 is the embedding, k the stream after block k.
-
-    Attributes:
-        moved: (document, entry) mean over positions of ||x' - x||.
-        size: (document, entry) mean of ||x|| of the base.
-        cosine: (document, entry) mean of the cosine between x' and x.
-        hsic: (document, entry, 3) terms of debiased linear CKA over the document's positions; zeros for a document of
-            fewer than four positions.
-    """
-
-    moved: NDArray[np.float64]
-    size: NDArray[np.float64]
-    cosine: NDArray[np.float64]
-    hsic: NDArray[np.float64]
-
-    @property
-    def relative(self) -> NDArray[np.float64]:
-        """(entry,) E||x' - x|| / E||x||."""
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return np.asarray(self.moved.mean(0) / self.size.mean(0))
-
-    @property
-    def cka(self) -> NDArray[np.float64]:
-        """(entry,) CKA with each document as a minibatch; NaN where a stream does not vary within documents."""
-        return pooled_cka(self.hsic)
-
-    def head(self, n: int) -> ResidualDrift:
-        """The first ``n`` documents."""
-        return ResidualDrift(*(values[:n] for values in self._arrays))
-
-    def extend(self, other: ResidualDrift) -> ResidualDrift:
-        """These documents followed by those of ``other``."""
-        return ResidualDrift(*(np.concatenate(pair) for pair in zip(self._arrays, other._arrays, strict=True)))
-
-    @property
-    def _arrays(self) -> tuple[NDArray[np.float64], ...]:
-        return self.moved, self.size, self.cosine, self.hsic
-
-
-@dataclass(frozen=True)
-class DriftScores:
-    """What was measured on a run of documents.
-
-    Attributes:
-        total_variation: of the next-token distributions, mean over the document's positions, 0 to 1.
-        kl: KL(base || model) in nats, mean over positions.
-        agreement: share of positions at which both name the same top token.
-        residual: None where the streams cannot be compared, for the reason ``no_residual``.
-        moved: heads and neurons over the first documents that were asked for; empty if none were.
-        positions: that were counted, in all.
-        cost: forward passes and tokens of both models.
-    """
-
-    total_variation: Measurement
-    kl: Measurement
-    agreement: Measurement
-    residual: ResidualDrift | None
-    no_residual: str | None
-    moved: tuple[MovedParts, ...]
-    positions: int
-    cost: Cost
-
-    @property
-    def n(self) -> int:
-        """The number of documents."""
-        return self.total_variation.n
-
-    def head(self, n: int) -> DriftScores:
-        """The first ``n`` documents; positions, cost and moved parts stay those of the whole."""
-        outputs = {name: getattr(self, name).head(n) for name in _OUTPUTS}
-        return replace(self, **outputs, residual=self.residual and self.residual.head(n))
-
-    def extend(self, other: DriftScores) -> DriftScores:
-        """These documents followed by those of ``other``; the moved parts stay those of the first documents."""
-        outputs = {name: getattr(self, name).extend(getattr(other, name)) for name in _OUTPUTS}
-        residual = self.residual and other.residual and self.residual.extend(other.residual)
-        return replace(
-            self,
-            **outputs,
-            residual=residual,
-            positions=self.positions + other.positions,
-            cost=self.cost + other.cost,
-        )
-
-
-_OUTPUTS = ("total_variation", "kl", "agreement")
 
 
 def measure_drift(

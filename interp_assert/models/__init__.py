@@ -11,6 +11,7 @@ from .families import Family, register_family, register_kernel
 from .load import load, preflight, wrap
 from .metering import Meter, MeteredSpan
 from .model import Model
+from .rounding import rounded
 from .sources.identity import Identity
 from .sources.ids import ModelId, parse_id
 from .twins import SCHEMES, Twin, Twins, default_twins, twins
@@ -34,6 +35,7 @@ __all__ = [
     "preflight",
     "register_family",
     "register_kernel",
+    "rounded",
     "twins",
     "wrap",
 ]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from .anatomy import Anatomy
 
-__all__ = ["SCHEMES", "Twin", "Twins", "default_twins", "twins"]
+__all__ = ["SCHEMES", "Twin", "TwinSource", "Twins", "default_twins", "twins"]
 
 SCHEMES = ("resample", "init", "permute", "resample_keepemb", "init_keepemb", "permute_keepemb")
 _LARGE = 1_000_000_000
@@ -77,7 +77,7 @@ class Twin(Model):
     with ``trained``:
     its forward passes are part of what the verdict on ``trained`` costs."""
 
-    def __init__(self, trained: Model, identity: Identity, source: _TwinSource) -> None:
+    def __init__(self, trained: Model, identity: Identity, source: TwinSource) -> None:
         super().__init__(
             identity,
             source,
@@ -103,7 +103,7 @@ class Twin(Model):
         return super().anatomy
 
 
-class _TwinSource:
+class TwinSource:
     """Gives out a twin's module as long as it holds that twin's weights."""
 
     def __init__(self, trained: Model, module: torch.nn.Module, id: str, facts: Mapping[str, Any]) -> None:
@@ -149,7 +149,7 @@ def _generate(model: Model, scheme: str, n: int, seed: int) -> Generator[Twin, N
             refuse_non_finite_logits(module, model.vocab_size, id, max_positions=model.max_positions)
             digest = hashlib.sha256(f"{model.identity.sha256}\0{scheme}\0{seed}\0{k}".encode()).hexdigest()
             facts = {"trained": model.id, "scheme": scheme, "seed": seed, "k": k}
-            source = _TwinSource(model, module, id, facts)
+            source = TwinSource(model, module, id, facts)
             host.current = source
             yield Twin(model, replace(model.identity, id=id, kind="twin", sha256=digest), source)
             source.end()
@@ -163,7 +163,7 @@ class _Copy:
     def __init__(self, model: Model) -> None:
         self._trained = model.module
         self._copy: torch.nn.Module | None = None
-        self.current: _TwinSource | None = None
+        self.current: TwinSource | None = None
 
     def with_trained_weights(self) -> torch.nn.Module:
         import torch
@@ -191,7 +191,7 @@ class _Borrowed:
         self._model = model
         self._module = model.module
         self._lent = Lent(self._module, model.id)
-        self.current: _TwinSource | None = None
+        self.current: TwinSource | None = None
         self._dirty = False
 
     def with_trained_weights(self) -> torch.nn.Module:

@@ -36,9 +36,11 @@ class Document:
 class Documents(Protocol):
     """Where documents come from."""
 
-    population: int | None
-    """how many there are in all; None for an endless stream"""
     note: str
+
+    @property
+    def population(self) -> int | None:
+        """How many there are in all; None for an endless stream."""
 
     def take(self, start: int, count: int) -> list[Document]:
         """Documents start .. start + count - 1."""

@@ -1,0 +1,97 @@
+"""The verdict on drift: which of several limits leads it, and why it is not PASS."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..stats import ControlResult, Cost, ErrorLevels, Measurement, Outcome, Verdict, combine
+from .drift_kinds import LIMITS
+from .drift_limits import Gated
+from .drift_readings import FIRST
+
+if TYPE_CHECKING:
+    from ..models import Model
+
+__all__ = ["drift_verdict"]
+
+
+def drift_verdict(
+    check: str,
+    model: Model,
+    base: Model,
+    limits: Mapping[str, float],
+    judged: Sequence[Gated],
+    twin_control: ControlResult | None,
+    *,
+    measurements: Sequence[Measurement],
+    details: Mapping[str, Any],
+    levels: ErrorLevels,
+    cost: Cost,
+) -> Verdict:
+    """All limits and the control together. The first limit with the worst outcome is the claim of the verdict, the
+    others stand among its controls; ``details["judged"]`` has them all in order.
+    """
+    order = (Outcome.FAIL, Outcome.NOT_APPLICABLE, Outcome.INCONCLUSIVE, Outcome.PASS)
+    leading = min(judged, key=lambda limit: order.index(limit.outcome))
+    results = [limit.result() for limit in judged if limit is not leading]
+    controls = (*results, *(() if twin_control is None else (twin_control,)))
+    outcome = combine(leading.outcome, controls)
+    estimate, interval, n = leading.stated()
+    own = leading.result()
+    told = {"quantity": f"{own.name} (from {base.id})", "judged": [limit.result().as_dict() for limit in judged]}
+    bounds = ", ".join(f"{LIMITS[name].title} {_sign(name)} {limit:g}" for name, limit in limits.items())
+    return Verdict(
+        check=check,
+        outcome=outcome,
+        model=model.id,
+        layer=leading.layer or ("output" if leading.kind.part == "output" else None),
+        claim=f"drift from {base.id}: {bounds}",
+        estimate=estimate,
+        interval=interval,
+        n=n,
+        threshold=None if estimate is None else leading.limit,
+        direction=leading.kind.direction,
+        levels=levels,
+        controls=controls,
+        details={**details, **told},
+        cost=cost,
+        needed=_needed(judged) if outcome is Outcome.INCONCLUSIVE else None,
+        reason=_reason(outcome, judged, twin_control, details["flipped"]),
+        claim_outcome=leading.outcome,
+        measurements=tuple(measurements),
+    )
+
+
+def _reason(
+    outcome: Outcome, judged: Sequence[Gated], twin_control: ControlResult | None, flipped: Sequence[str]
+) -> str:
+    """Empty on PASS; else which limit, with the reason."""
+    if outcome is Outcome.PASS:
+        return ""
+    results = [limit.result() for limit in judged]
+    named = [
+        f"{r.name}{f' at {limit.layer}' if limit.layer else ''}"
+        for limit, r in zip(judged, results, strict=True)
+        if r.outcome is outcome
+    ]
+    twins = [] if twin_control is None or not twin_control.required else [twin_control]
+    if outcome is Outcome.FAIL:
+        said = [f"beyond the limit: {', '.join(named)}"] if named else []
+        said += ["the model's random-weights twins are as near to the base" for c in twins if c.outcome is outcome]
+        said += [f"flipped: {', '.join(flipped)}"] if flipped else []
+        return "; ".join(said)
+    if outcome is Outcome.NOT_APPLICABLE:
+        return "; ".join(dict.fromkeys(r.note for r in results if r.outcome is outcome))
+    named += ["control random_weights" for c in twins if c.outcome is outcome]
+    few = any(limit.approximate and limit.outcome is outcome and limit.figures()[2] < FIRST for limit in judged)
+    return f"not decided: {', '.join(named)}" + (f"; approximate limits need {FIRST} documents at least" if few else "")
+
+
+def _needed(judged: Sequence[Gated]) -> int | None:
+    needs = [limit.needed() for limit in judged if limit.outcome is Outcome.INCONCLUSIVE]
+    return None if not needs or None in needs else max(need for need in needs if need is not None)
+
+
+def _sign(name: str) -> str:
+    return "<" if LIMITS[name].direction == "lower" else ">"

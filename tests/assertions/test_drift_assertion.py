@@ -1,0 +1,376 @@
+"""``assert_drift_below``: which limits hold, which are refused, what is named, and what cannot be compared."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from measures.small import gpt2, mamba
+from oracles import drift_gpt2, finetuned
+
+import interp_assert.assertions.drift_readings as readings
+import interp_assert.measures.drift as drift_measure
+from interp_assert import assert_drift_below, assert_induction, load
+from interp_assert.assertions import InterpAssertionError, NotApplicable
+from interp_assert.assertions.drift_limits import gated
+from interp_assert.errors import ContextTooShort, NonFiniteMeasurement, UsageProblem
+from interp_assert.models import Model, wrap
+from interp_assert.prompts import Statement
+from interp_assert.stats import ErrorLevels, Outcome, Verdict
+
+from .outcome import control, verdict_of
+
+ROWS = drift_gpt2.rows(300)
+RELATIVE = drift_gpt2.expected(ROWS[:64], 2.0).relative
+WORST = int(np.argmax(RELATIVE))
+
+
+def nearby(seed: int = 0, by: float = 0.01, **config: Any) -> tuple[Model, Model]:
+    """A small model, and it with a little noise on its weights."""
+    base, model = gpt2(seed, **config), gpt2(seed, **config)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.module.parameters():
+            parameter.add_(by * torch.randn(parameter.shape, generator=generator))
+    return model, base
+
+
+def limit(verdict: Verdict, title: str) -> dict[str, Any]:
+    return next(entry for entry in verdict.details["judged"] if entry["name"] == title)
+
+
+class TestTheOracle:
+    """O9: relative movement is ||delta|| / E||x|| from one block on, and nothing below it."""
+
+    @pytest.mark.parametrize(("factor", "outcome"), [(1.2, Outcome.PASS), (0.8, Outcome.FAIL)])
+    def test_a_limit_around_the_truth(self, factor: float, outcome: Outcome) -> None:
+        tuned, base = wrap(drift_gpt2.build(2.0), id="tuned"), wrap(drift_gpt2.build(), id="base")
+        verdict = verdict_of(
+            assert_drift_below, tuned, base, residual=factor * float(RELATIVE[WORST]), texts=ROWS[:130], twins=1
+        )
+        assert verdict.claim_outcome is outcome
+        assert (verdict.check, verdict.layer) == ("drift/residual", f"block {WORST}")
+        low, high = verdict.interval or (0.0, 0.0)
+        everywhere = drift_gpt2.expected(ROWS[:130], 2.0).relative[WORST]
+        assert low < everywhere < high
+        by_block = verdict.details["by_block"]
+        assert [row["residual"] for row in by_block[: drift_gpt2.MOVED]] == [0.0] * drift_gpt2.MOVED
+        assert [row["weights"] > 0 for row in by_block] == [False, False, False, True, False]
+        assert verdict.details["profile"]["residual"].startswith(f"moved from block {drift_gpt2.MOVED} on")
+
+    def test_total_variation_is_gated_on_the_list(self) -> None:
+        tuned, base = wrap(drift_gpt2.build(2.0), id="tuned"), wrap(drift_gpt2.build(), id="base")
+        rows = ROWS[:60]
+        truth = float(drift_gpt2.expected(rows, 2.0).total_variation.mean())
+        for factor, outcome in ((1.02, Outcome.PASS), (0.98, Outcome.FAIL)):
+            verdict = verdict_of(assert_drift_below, tuned, base, total_variation=factor * truth, texts=rows, twins=1)
+            assert verdict.claim_outcome is outcome, "a list that is drawn to its end is always decided"
+            assert verdict.n <= 60
+
+    def test_weights_need_no_text_and_no_statistics(self) -> None:
+        tuned, base = wrap(drift_gpt2.build(2.0), id="tuned"), wrap(drift_gpt2.build(), id="base")
+        for value, outcome in ((0.5, Outcome.PASS), (0.3, Outcome.FAIL)):
+            verdict = verdict_of(assert_drift_below, tuned, base, weights=value, texts=ROWS[:8], twins=2)
+            assert verdict.claim_outcome is outcome
+            assert verdict.estimate == pytest.approx(2.0 / np.sqrt(32 + drift_gpt2.bias(3) @ drift_gpt2.bias(3)))
+            assert verdict.layer == "block 3"
+
+
+class TestIdenticalModels:
+    def test_give_exactly_0_and_pass_every_limit(self) -> None:
+        verdict = assert_drift_below(
+            gpt2(5),
+            gpt2(5),
+            total_variation=0.01,
+            agreement=0.99,
+            kl=1e-6,
+            residual=1e-6,
+            cosine=0.999,
+            cka=0.999,
+            weights=1e-6,
+            budget="quick",
+            length=12,
+        )
+        assert verdict.outcome is Outcome.PASS
+        assert verdict.details["output"] == {"total_variation": 0.0, "kl": 0.0, "agreement": 1.0}
+        for row in verdict.details["by_block"]:
+            assert (row["residual"], row["cosine"], row["CKA"], row["weights"]) == (0.0, 1.0, 1.0, 0.0)
+        assert all("not one bit differed" in entry["note"] for entry in verdict.details["judged"])
+        assert verdict.details["heads"] == verdict.details["neurons"] == []
+        json.dumps(verdict.as_dict())
+
+    def test_one_handle_against_itself(self) -> None:
+        model = mamba()
+        verdict = assert_drift_below(model, model, total_variation=0.05, residual=0.05, length=8, twins=3)
+        assert verdict.outcome is Outcome.PASS
+        assert control(verdict, "random_weights").outcome is Outcome.PASS
+
+
+class TestLimits:
+    def test_exact_and_approximate_ones_are_marked(self) -> None:
+        model, base = nearby()
+        verdict = verdict_of(
+            assert_drift_below,
+            model,
+            base,
+            length=12,
+            total_variation=0.3,
+            agreement=0.5,
+            kl=0.5,
+            residual=0.5,
+            cka=0.5,
+            twins=1,
+        )
+        marks = {entry["name"]: entry["approximate"] for entry in verdict.details["judged"]}
+        assert marks == {
+            "total variation": False,
+            "top-1 agreement": False,
+            "KL(base || model)": True,
+            "relative residual movement": True,
+            "residual CKA": True,
+        }
+        assert verdict.check == "drift/limits"
+        assert verdict.details["noise_floor"]["through"] == "bfloat16"
+        assert 0 < verdict.details["noise_floor"]["kl"] < verdict.details["output"]["kl"]
+
+    def test_the_first_limit_that_failed_leads(self) -> None:
+        model, base = nearby(by=0.05)
+        with pytest.raises(InterpAssertionError) as caught:
+            assert_drift_below(model, base, total_variation=0.9, residual=0.01, twins=1)
+        verdict = caught.value.verdict
+        assert verdict.outcome is Outcome.FAIL
+        assert limit(verdict, "total variation")["verdict"] == "PASS"
+        assert str(caught.value).startswith("drift/limits FAIL: relative residual movement (from random-gpt2-0)")
+        assert "beyond the limit: relative residual movement at block" in verdict.reason
+
+    def test_cka_holds_although_the_stream_was_rescaled_and_the_cosine_sees_a_turn(self) -> None:
+        generator = torch.Generator().manual_seed(0)
+        turn = torch.linalg.qr(torch.randn(drift_gpt2.D_MODEL, drift_gpt2.D_MODEL, generator=generator)).Q.double()
+        turned = drift_gpt2.build()
+        with torch.no_grad():
+            turned.transformer.wte.weight.copy_(3 * turned.transformer.wte.weight @ turn)
+            for block in turned.transformer.h:
+                block.mlp.c_proj.bias.copy_(3 * block.mlp.c_proj.bias @ turn)
+        verdict = verdict_of(
+            assert_drift_below,
+            wrap(turned, id="turned"),
+            wrap(drift_gpt2.build(), id="base"),
+            cka=0.99,
+            cosine=0.5,
+            texts=ROWS[:70],
+            twins=1,
+        )
+        assert limit(verdict, "residual CKA")["verdict"] == "PASS"
+        assert limit(verdict, "residual cosine")["verdict"] == "FAIL"
+
+    def test_a_limit_below_the_noise_floor_is_cautioned(self) -> None:
+        model, base = nearby()
+        verdict = verdict_of(assert_drift_below, model, base, length=12, kl=1e-9, twins=1)
+        assert "tighter than a trip through bfloat16" in verdict.details["cautions"][0]
+        assert "caution" in verdict.details["profile"]
+
+    def test_too_few_texts_for_an_approximate_limit(self) -> None:
+        model, base = nearby()
+        verdict = verdict_of(
+            assert_drift_below, model, base, length=12, kl=5.0, texts=[(5, 6, k) for k in range(10, 40)], twins=1
+        )
+        assert verdict.outcome is Outcome.INCONCLUSIVE
+        assert "approximate limits need 64 documents at least" in verdict.reason
+
+    @pytest.mark.parametrize("seed", range(3))
+    def test_failing_levels_are_shared_by_the_blocks(self, seed: int) -> None:
+        (judged,) = gated(
+            {"residual": 0.5},
+            ErrorLevels(),
+            population=None,
+            no_text=None,
+            no_residual=None,
+            entries=5,
+            weights="not compared",
+        )
+        assert [gate.gate.levels.fail for gate in judged.gates] == [0.001 / 5] * 5  # type: ignore[attr-defined]
+        assert {gate.gate.levels.pass_ for gate in judged.gates} == {0.01}  # type: ignore[attr-defined]
+
+
+class TestTheControl:
+    def test_a_model_as_far_away_as_its_twins_passes_no_limit(self) -> None:
+        """Random weights: a limit of .99 holds and means nothing."""
+        verdict = verdict_of(assert_drift_below, gpt2(1), gpt2(2), total_variation=0.99, length=12)
+        assert verdict.claim_outcome is Outcome.PASS
+        assert verdict.outcome is not Outcome.PASS
+        assert control(verdict, "random_weights").outcome is not Outcome.PASS
+
+    def test_a_measure_that_compares_the_base_with_itself_is_caught(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        real = drift_measure._Comparison.__init__
+
+        def blind(self: Any, model: Model, base: Model, **options: Any) -> None:
+            real(self, base, base, **options)
+
+        monkeypatch.setattr(drift_measure._Comparison, "__init__", blind)
+        model, base = nearby(by=0.3)
+        for options in ({"total_variation": 0.05}, {"residual": 0.05}):
+            verdict = verdict_of(assert_drift_below, model, base, length=12, twins=3, **options)
+            assert verdict.outcome is not Outcome.PASS
+            assert control(verdict, "random_weights").outcome is not Outcome.PASS
+
+
+class TestWhatCannotBeCompared:
+    def test_another_width_leaves_the_output(self) -> None:
+        other, base = gpt2(3, n_embd=16), gpt2(3)
+        with pytest.raises(NotApplicable, match="differ in width: 16 in random-gpt2-3, 32 in random-gpt2-3"):
+            assert_drift_below(other, base, residual=0.5, twins=1)
+        verdict = verdict_of(assert_drift_below, other, base, total_variation=0.05, twins=1)
+        assert verdict.outcome is Outcome.FAIL
+        assert "width" in verdict.details["no_residual"]
+        assert "shape" in verdict.details["weights"]
+
+    def test_a_failed_limit_outranks_what_is_missing(self) -> None:
+        verdict = verdict_of(assert_drift_below, gpt2(3, n_layer=3), gpt2(3), total_variation=0.01, cka=0.5, twins=1)
+        assert verdict.outcome is Outcome.FAIL
+        assert limit(verdict, "residual CKA")["verdict"] == "NOT_APPLICABLE"
+        assert "depth: 3 blocks" in limit(verdict, "residual CKA")["note"]
+
+    def test_other_tokens(self) -> None:
+        with pytest.raises(NotApplicable, match=r"90 token ids, .* nobody can say which are the same"):
+            assert_drift_below(gpt2(vocab_size=90), gpt2(), total_variation=0.5, twins=1)
+
+    def test_a_base_that_cannot_write_needs_texts(self) -> None:
+        model, base = nearby()
+        base.module.can_generate = lambda: False  # type: ignore[method-assign]
+        with pytest.raises(NotApplicable, match=r"cannot generate, .*; give texts="):
+            assert_drift_below(model, base, total_variation=0.5, twins=1)
+        texts = [(3, 4, k) for k in range(5, 60)]
+        assert verdict_of(assert_drift_below, model, base, length=12, total_variation=0.5, texts=texts, twins=1).n > 0
+
+    def test_a_base_that_can_nothing_has_nothing_to_lose(self) -> None:
+        with pytest.raises(NotApplicable, match="the base does not do it: repeated - shuffled"):
+            assert_drift_below(*nearby(), length=12, twins=1)
+
+
+class TestBadInput:
+    @pytest.mark.parametrize(
+        ("options", "said"),
+        [
+            (
+                {"total_variation": 0.0},
+                "total_variation=0.0: a limit on the total variation is a number above 0 and below",
+            ),
+            ({"total_variation": 1.0}, "above 0 and below 1"),
+            ({"agreement": float("nan")}, "agreement=nan"),
+            ({"kl": -1.0}, "kl=-1.0: a limit on the KL.* is a number above 0"),
+            ({"residual": True}, "residual=True"),
+            ({"cosine": -1.5}, "cosine=-1.5: .* above -1 and below 1"),
+            ({"cka": "high"}, "cka='high'"),
+            ({"claims_lost": 2}, "claims_lost=2"),
+            ({"length": 3}, "length=3 must be a whole number of at least 8 tokens"),
+            ({"kl": 1.0, "texts": []}, "no texts were given"),
+            ({"kl": 1.0, "texts": [(3, 4), (3, 4)]}, "text 1 is text 0 again"),
+            ({"kl": 1.0, "seed": -1}, "seed=-1"),
+            ({"kl": 1.0, "twins": 0}, "twins=0"),
+        ],
+    )
+    def test_is_named_before_anything_is_measured(self, options: dict[str, Any], said: str) -> None:
+        with pytest.raises(UsageProblem, match=said):
+            assert_drift_below(gpt2(), gpt2(), **options)
+
+    def test_bare_modules(self) -> None:
+        for pair in ((gpt2().module, gpt2()), (gpt2(), gpt2().module)):
+            with pytest.raises(UsageProblem, match="a claim is about a Model, not GPT2LMHeadModel"):
+                assert_drift_below(*pair, kl=1.0)  # type: ignore[arg-type]
+
+    def test_texts_longer_than_the_shorter_context(self) -> None:
+        with pytest.raises(ContextTooShort, match="text 0 has 12 tokens and the context 8"):
+            assert_drift_below(gpt2(n_positions=8), gpt2(), kl=1.0, texts=[tuple(range(3, 15))])
+
+    def test_nan_is_never_a_pass(self) -> None:
+        model, base = nearby()
+        _ = model.anatomy
+        with torch.no_grad():
+            model.module.transformer.h[1].mlp.c_proj.bias.fill_(float("nan"))
+        with pytest.raises(NonFiniteMeasurement, match="not finite at block 2"):
+            assert_drift_below(model, base, total_variation=0.9)
+
+    def test_no_variance_no_cka(self) -> None:
+        same = drift_gpt2.build()
+        with torch.no_grad():
+            same.transformer.wte.weight.copy_(same.transformer.wte.weight[5].expand_as(same.transformer.wte.weight))
+        with pytest.raises(NonFiniteMeasurement, match="no CKA at the embedding"):
+            assert_drift_below(wrap(same), wrap(drift_gpt2.build()), cka=0.5, texts=ROWS)
+
+
+class TestSharedPasses:
+    def test_further_claims_about_a_pair_read_nothing_twice(self) -> None:
+        model, base = nearby(7)
+        first = verdict_of(assert_drift_below, model, base, length=12, total_variation=0.5, twins=1)
+        second = verdict_of(assert_drift_below, model, base, length=12, agreement=0.2, twins=1)
+        assert second.details["output"] == first.details["output"]
+        # what is left is the twin, and the base beside it, on the first 64 documents
+        assert second.cost.forward_passes < first.cost.forward_passes / 2
+
+    def test_unless_the_weights_have_changed(self) -> None:
+        model, base = nearby(7)
+        first = verdict_of(assert_drift_below, model, base, length=12, total_variation=0.5, twins=1)
+        with torch.no_grad():
+            model.module.transformer.wte.weight.mul_(1.5)
+        second = verdict_of(assert_drift_below, model, base, length=12, total_variation=0.5, twins=1)
+        assert second.details["output"]["total_variation"] > first.details["output"]["total_variation"]
+        assert len([key for key in readings._remembered if key is model]) == 1
+
+    def test_a_seed_replays(self) -> None:
+        verdicts = [verdict_of(assert_drift_below, *nearby(7), kl=0.5, seed=s, length=12, twins=1) for s in (3, 3, 4)]
+        outputs = [verdict.details["output"] for verdict in verdicts]
+        assert outputs[0] == outputs[1] != outputs[2]
+
+
+@pytest.fixture(scope="module")
+def tuned() -> dict[str, Model]:
+    """zoo:gpt2, it after a benign fine-tune, and after one that unlearns induction."""
+    base = load("zoo:gpt2")
+    _ = base.anatomy
+    torch.manual_seed(0)
+    return {"base": base, "benign": finetuned.benign(base), "forgot": finetuned.forgot_induction(base)}
+
+
+class TestFineTunes:
+    def test_the_benign_one_passes(self, tuned: dict[str, Model]) -> None:
+        verdict = assert_drift_below(tuned["benign"], tuned["base"], total_variation=0.1, claims_lost=0.05)
+        assert verdict.outcome is Outcome.PASS
+        assert verdict.details["flipped"] == []
+        floor, output = verdict.details["noise_floor"], verdict.details["output"]
+        assert floor["total_variation"] < output["total_variation"] < 0.1
+
+    def test_the_other_is_blocked_and_says_what_moved_and_what_flipped(self, tuned: dict[str, Model]) -> None:
+        with pytest.raises(InterpAssertionError) as caught:
+            assert_drift_below(tuned["forgot"], tuned["base"])
+        verdict = caught.value.verdict
+        assert (verdict.check, verdict.outcome) == ("drift/claims", Outcome.FAIL)
+        assert "circuits/induction" in verdict.details["flipped"]
+        assert "flipped: circuits/induction" in verdict.reason
+        shown = str(caught.value)
+        for words in ("residual   moved from the embedding on, most at block", "heads      moved most:", "FLIPPED"):
+            assert words in shown
+        by_block = [row["residual"] for row in verdict.details["by_block"]]
+        assert max(by_block[1:]) > 5 * by_block[0], "the blocks moved, not the embedding"
+        assert verdict_of(assert_induction, tuned["forgot"], twins=1, budget=128).outcome is not Outcome.PASS
+
+    def test_answers_that_changed_are_named(self, tuned: dict[str, Model]) -> None:
+        base = tuned["base"]
+        broken = wrap(finetuned._trainable(base).requires_grad_(False).eval(), base.tokenizer, id="shuffled")
+        with torch.no_grad():
+            broken.module.transformer.h[-1].mlp.c_proj.weight.mul_(-2.0)
+        verdict = verdict_of(assert_drift_below, broken, base, twins=1)
+        answers = next(claim for claim in verdict.details["claims"] if claim["claim"] == "facts")
+        assert answers["flipped"]
+        assert answers["lost"] > 20
+        change = answers["changed"][0]
+        assert change["base"] != change["model"]
+        assert change["prompt"]
+
+    def test_facts_of_ones_own(self, tuned: dict[str, Model]) -> None:
+        asked = [Statement(f"e{i}", "r", "t", "The capital of France is", "Paris") for i in range(25)]
+        verdict = assert_drift_below(tuned["benign"], tuned["base"], facts=asked[:25], twins=1, budget=256)
+        answers = next(claim for claim in verdict.details["claims"] if claim["claim"] == "facts")
+        assert answers["facts"] == 25
