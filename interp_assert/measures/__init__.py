@@ -12,6 +12,7 @@ from .lens import LensScores, first_hit, measure_logit_lens, sustained_crossover
 from .lens_kl import lens_kl
 from .moved import MovedParts
 from .own import OwnMeasurement, measurement
+from .probes import ProbeScores, probe_scores
 from .weight_drift import WeightDrift, measure_weight_drift
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "LensScores",
     "MovedParts",
     "OwnMeasurement",
+    "ProbeScores",
     "ResidualDrift",
     "WeightDrift",
     "debiased_linear_cka",
@@ -31,6 +33,7 @@ __all__ = [
     "measure_repeated_accuracy",
     "measure_weight_drift",
     "measurement",
+    "probe_scores",
     "read_last",
     "sustained_crossover",
     "top_answers",

@@ -52,9 +52,9 @@ def truth() -> list[Row]:
     countries = list(csv.DictReader((DATA / "countries.csv").read_text(encoding="utf-8").splitlines()))
     capitals = {row["country"]: row["capital"] for row in countries}
     order = _mixed(list(capitals), "truth")
-    for one, other in zip(order[::2], order[1::2], strict=False):
-        said = (f"The capital of {name} is {{}}." for name in (one, other))
-        rows += _crossed(f"{one}/{other}", next(said), capitals[one], next(said), capitals[other])
+    for left, right in zip(order[::2], order[1::2], strict=False):
+        said = (f"The capital of {name} is {{}}." for name in (left, right))
+        rows += _crossed(f"{left}/{right}", next(said), capitals[left], next(said), capitals[right])
     return rows
 
 
@@ -146,7 +146,7 @@ def _crossed(group: str, one: str, own: str, other: str, others: str) -> list[Ro
 
 def _of_two_kinds() -> list[tuple[tuple[str, str], tuple[str, str]]]:
     """Pairs of ("A sparrow", "a bird"), of kinds that cannot be mistaken for each other; every word in one pair."""
-    pairs = []
+    pairs: list[tuple[tuple[str, str], tuple[str, str]]] = []
     for members in (_with_articles(), _without_articles()):
         left = {family: _mixed(words, "kinds") for family, words in members.items()}
         while sum(map(bool, left.values())) > 1:
