@@ -144,7 +144,7 @@ def _evened(x: torch.Tensor, penalties: torch.Tensor) -> Callable[..., torch.Ten
     variance, turn = torch.linalg.eigh(seen.mT @ seen / count)
     basis, variance = basis @ turn, variance.clamp_min(0.0)
     total = torch.linalg.vector_norm(x, dim=(1, 2)).square() / count
-    rest = ((total - variance.sum(-1)) / (width - directions)).clamp_min(0.0)
+    rest = ((total - variance.sum(-1)) / max(1, width - directions)).clamp_min(0.0)
 
     def even(gradient: torch.Tensor, p: torch.Tensor, problems: torch.Tensor) -> torch.Tensor:
         c = (p * (1.0 - p)).mean(-1, keepdim=True).clamp_min(_LEAST_CURVATURE)
