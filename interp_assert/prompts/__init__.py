@@ -10,12 +10,14 @@ from .labelled_files import read_labelled
 from .labelled_tokens import LabelledRows, put_into_tokens
 from .pool import TokenPool, bos_id, special_ids, token_pool
 from .repeated import PoolTooSmall, RepeatedTokens, RepeatedTokenStream
+from .rows import CorpusRows, Row, RowSource, SampledRows, rows_of
 from .sampled import CannotSample, sample_documents
 from .shipped import SHIPPED_SETS, labelled_set
 
 __all__ = [
     "SHIPPED_SETS",
     "CannotSample",
+    "CorpusRows",
     "Document",
     "Documents",
     "Endless",
@@ -27,7 +29,10 @@ __all__ = [
     "RepeatedTokenStream",
     "RepeatedTokens",
     "ResolvedFacts",
+    "Row",
+    "RowSource",
     "SampledDocuments",
+    "SampledRows",
     "Statement",
     "TokenPool",
     "bos_id",
@@ -37,6 +42,7 @@ __all__ = [
     "read_labelled",
     "resolve_facts",
     "resolve_statements",
+    "rows_of",
     "sample_documents",
     "special_ids",
     "statements",
