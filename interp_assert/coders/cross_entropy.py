@@ -1,0 +1,121 @@
+"""What a reconstruction is worth to the model itself: its next-token loss with the site replaced by it, between that
+of the site left alone and that of the site ablated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ..errors import NonFiniteMeasurement
+from ..models import for_batches
+from .metrics import Reconstruction
+from .reading import SiteReader, held_at_once
+
+__all__ = ["CrossEntropyRecovered", "cross_entropy_recovered"]
+
+_LEAST = 1e-3
+"""nats by which an ablation has to hurt before a share of it means anything"""
+
+
+@dataclass(frozen=True)
+class CrossEntropyRecovered:
+    """Mean next-token loss in nats, with the site's values at the tokens that count ...
+
+    Attributes:
+        clean: ... left as they are.
+        coder: ... replaced by their reconstructions.
+        zero: ... replaced by 0.
+        mean: ... replaced by the mean of the training stream.
+        tokens: predictions behind each number.
+    """
+
+    clean: float
+    coder: float
+    zero: float
+    mean: float
+    tokens: int
+
+    @property
+    def from_zero(self) -> float | None:
+        """(zero - coder) / (zero - clean): 1 if nothing is lost; None where the ablation does not hurt."""
+        return self._recovered(self.zero)
+
+    @property
+    def from_mean(self) -> float | None:
+        """(mean - coder) / (mean - clean)."""
+        return self._recovered(self.mean)
+
+    def _recovered(self, ablated: float) -> float | None:
+        return (ablated - self.coder) / (ablated - self.clean) if ablated - self.clean > _LEAST else None
+
+
+def cross_entropy_recovered(
+    reader: SiteReader, coder: Reconstruction, rows: Sequence[Sequence[int]], mean: torch.Tensor
+) -> CrossEntropyRecovered:
+    """Four passes over the rows: clean, with the coder, with zero and with mean ablation.
+
+    Only positions that count are replaced, and only predictions of tokens that count are scored. Raises
+    SiteNotAvailable for a site that cannot be written, NonFiniteMeasurement for a loss that is not finite.
+    """
+
+    def constant(value: torch.Tensor) -> Reconstruction:
+        return lambda x: value.to(x).expand_as(x)
+
+    # the clean pass goes through an edit that writes back what is there, so that all four run the same way
+    edits: dict[str, Reconstruction] = {
+        "clean": lambda x: x,
+        "coder": coder,
+        "zero": constant(torch.zeros_like(mean)),
+        "mean": constant(mean),
+    }
+    size = max(1, held_at_once(reader.model.device) // (max(map(len, rows)) * int(reader.model.vocab_size)))
+    losses: dict[str, float] = {}
+    tokens = 0
+    for name, reconstruct in edits.items():
+        sums = [
+            row
+            for start in range(0, len(rows), size)
+            for row in for_batches(reader.model, rows[start : start + size], _loss_with(reader, reconstruct))
+        ]
+        total, tokens = (sum(column) for column in zip(*sums, strict=True))
+        losses[name] = total / max(1, tokens)
+        if not losses[name] < float("inf"):
+            raise NonFiniteMeasurement(
+                f"{reader.model.id}: the next-token loss with {reader.site} {name} is {losses[name]}"
+            )
+    return CrossEntropyRecovered(**losses, tokens=int(tokens))
+
+
+def _loss_with(reader: SiteReader, reconstruct: Reconstruction) -> Callable[[torch.Tensor], Any]:
+    """For ids (batch, pos): the summed loss of each row and how many predictions it has."""
+
+    def run(ids: torch.Tensor) -> Any:
+        counted = reader.counts(ids)
+        logits = reader.model.trace(ids, write={reader.site: _edits(reader, reconstruct, counted)}).logits
+        scored = counted[:, 1:]
+        loss = -logits[:, :-1].float().log_softmax(-1).gather(-1, ids[:, 1:, None])[..., 0].double()
+        return [(float(row[keep].sum()), int(keep.sum())) for row, keep in zip(loss, scored, strict=True)]
+
+    return run
+
+
+def _edits(reader: SiteReader, reconstruct: Reconstruction, counted: torch.Tensor) -> Any:
+    def edit_of(keep: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
+        def edit(value: torch.Tensor) -> torch.Tensor:
+            flat = reader.flat(value)
+            chosen = keep.to(flat.device)
+            changed = flat.clone()
+            changed[chosen] = reconstruct(flat[chosen])
+            return reader.put_back(value, changed)
+
+        return edit
+
+    if not reader.site.endswith(".state"):
+        return edit_of(counted)
+    from ..models.edits import at
+
+    # a state is edited step by step, each edit seeing the states that the edits before it have made
+    return [at([t], edit_of(counted[:, t : t + 1])) for t in range(counted.shape[1])]
