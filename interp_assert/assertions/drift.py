@@ -86,7 +86,7 @@ def assert_drift_below(
     seeded order; both models read the same ids. The first position and special tokens do not count.
 
     A required control: the model's random-weights ``twins`` must be farther from the base than the model, in the first
-    of output, residual stream, claims and weights that a limit was given for (approximate, on the first 64 documents),
+    of output, residual stream, weights and claims that a limit was given for (approximate, on the first 64 documents),
     so that a limit cannot be met because nothing was seen. Details tell what moved, by block, which heads and neurons
     moved most, and which claims flipped.
 
@@ -182,6 +182,7 @@ class _Run:
 
     def decide(self, check: str, at_most: int) -> None:
         """Draw documents and clusters of prompts until every limit is decided, one has failed or all are spent."""
+        self._certain()
         on_text = [limit for limit in self.gated if limit.needs_text]
         if on_text:
             population = self.readings.population
@@ -218,7 +219,7 @@ class _Run:
         """Equal weights that never gave a different bit are no sample: what holds of them holds for certain."""
         if isinstance(self.weights, str) or self.weights.whole != 0.0 or self.scores is None or not self.scores.same:
             return
-        for limit in self.gated:
+        for limit in (*self.gated, *self.claims):
             limit.certain = f"all weights are equal, and not one bit differed on {self.scores.n} documents"
 
     @property

@@ -90,7 +90,7 @@ class KeptClaim(Gated):
     @property
     def settled(self) -> bool:
         """Whether further clusters can change nothing."""
-        return self.reached is not Outcome.INCONCLUSIVE
+        return self.outcome is not Outcome.INCONCLUSIVE
 
     def figures(self) -> tuple[float | None, tuple[float, float] | None, int]:
         if self.missing or self.gate is None or not self.gate.n:
@@ -146,7 +146,8 @@ class _KeptInduction(KeptClaim):
     @property
     def settled(self) -> bool:
         # a base that has been shown not to do it leaves nothing to lose
-        return super().settled or self.has[1].gate.outcome is Outcome.FAIL
+        held = self.has[1].gate.outcome
+        return bool(self.missing) or held is Outcome.FAIL or (super().settled and held is Outcome.PASS)
 
     def draw(self, start: int, count: int) -> None:
         if self.gate is None or self.missing:

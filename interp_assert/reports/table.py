@@ -15,16 +15,20 @@ _VERDICTS = {"PASS": "PASS", "FAIL": "FAIL", "INCONCLUSIVE": "INCONCLUSIVE", "NO
 
 def profile_table(results: Results) -> str:
     """One row per model: architecture, parameters, induction accuracy and how many times chance it is, lens
-    crossover, verdicts, cost.
+    crossover, drift if any model was compared with a base, verdicts, cost.
 
-    What a model was not measured for is shown as "-". Empty if no verdict was reached.
+    What a model was not measured for is shown as "-". A base that was only compared with has no row. Empty if no
+    verdict was reached.
     """
     if not results.checks:
         return ""
     from tabulate import tabulate
 
     known = {model["id"]: model for model in results.models}
-    labels = dict.fromkeys((*known, *(check["model"] for check in results.checks)))
+    checked = [check["model"] for check in results.checks]
+    base = results.run.get("base")
+    labels = [label for label in dict.fromkeys((*known, *checked)) if label in checked or label != base]
+    drifted = any(check["check"].startswith("drift/") for check in results.checks)
     rows = []
     for label in labels:
         checks = [check for check in results.checks if check["model"] == label]
@@ -36,12 +40,13 @@ def profile_table(results: Results) -> str:
                 "parameters": count(model.get("parameters")),
                 "induction": _induction(checks),
                 "lens crossover": _crossover(checks),
+                **({"drift": _drift(checks)} if drifted else {}),
                 "verdicts": _verdicts(checks),
                 "passes": f"{sum(check['forward_passes'] for check in checks):,}",
                 "seconds": f"{sum(check['seconds'] for check in checks):.1f}",
             }
         )
-    aligned = ["left", "left", "right", "right", "right", "left", "right", "right"]
+    aligned = ["left", "left", "right", "right", "right", *(["left"] if drifted else []), "left", "right", "right"]
     return tabulate(rows, headers="keys", tablefmt="simple", colalign=aligned, disable_numparse=True)
 
 
@@ -107,6 +112,26 @@ def _crossover(checks: Iterable[Mapping[str, Any]]) -> str:
     block, n_blocks = check["details"].get("median_block"), check["details"]["n_blocks"]
     where = "never for half" if block is None else f"block {block} of {n_blocks}"
     return f"{where} ({check['estimate']:.0%})"
+
+
+def _drift(checks: Iterable[Mapping[str, Any]]) -> str:
+    """How far the output and the residual stream are from the base, and what flipped: ``TV 0.021, residual 0.13 at
+    block 2; flipped circuits/induction``."""
+    found = [check["details"] for check in checks if check["check"].startswith("drift/")]
+    if not found:
+        return "-"
+    told = []
+    output = next((details["output"] for details in found if "output" in details), None)
+    if output is not None:
+        told.append(f"TV {output['total_variation']:.3f}")
+    rows: list[Any] = next((details["by_block"] for details in found if details.get("by_block")), [])
+    moved = [(row["residual"], row["block"]) for row in rows if row.get("residual") is not None]
+    if moved:
+        most, block = max(moved, key=lambda pair: pair[0])
+        told.append(f"residual {most:.2f} at {block if block == 'embed' else f'block {block}'}")
+    flipped: list[str] = next((details["flipped"] for details in found if details.get("flipped")), [])
+    text = ", ".join(told) or "n/a"
+    return f"{text}; flipped {', '.join(flipped)}" if flipped else text
 
 
 def _details(checks: Iterable[Mapping[str, Any]], name: str) -> Mapping[str, Any]:

@@ -13,7 +13,7 @@ import pytest
 from interp_fixtures.loaded import loaded_models
 from interp_suites import Suite
 
-from .parametrization import model_of, uses_model
+from .parametrization import model_of, uses_base, uses_model
 from .plan import ROOT, Plan
 from .processes import is_worker
 
@@ -29,9 +29,11 @@ def names(pasted: str, nodeid: str) -> bool:
     return nodeid == pasted or nodeid.startswith((f"{pasted}::", f"{pasted}["))
 
 
-def check_collected(plan: Plan, nodeids: Iterable[str], uses_a_model: bool, uses_ours: bool) -> None:
-    """Raise ``pytest.UsageError`` if a pasted id names nothing, if a model was given and no test uses one, or if every
-    test that does takes it from elsewhere (``uses_ours`` is false)."""
+def check_collected(
+    plan: Plan, nodeids: Iterable[str], uses_a_model: bool, uses_ours: bool, uses_the_base: bool
+) -> None:
+    """Raise ``pytest.UsageError`` if a pasted id names nothing, if a model was given and no test uses one, if every
+    test that does takes it from elsewhere (``uses_ours`` is false), or if a base was given and no test uses it."""
     nodeids = list(nodeids)
     for pasted in plan.pasted:
         if not any(names(pasted, nodeid) for nodeid in nodeids):
@@ -48,6 +50,12 @@ def check_collected(plan: Plan, nodeids: Iterable[str], uses_a_model: bool, uses
             f"{chosen.source}={','.join(chosen.value)}, but no test that was collected runs on it: a fixture "
             "interp_model of your own (in a conftest.py) or @pytest.mark.parametrize replaces it; leave the option "
             "out, or remove that"
+        )
+    if plan.chosen["base"].asked_for_this_run and uses_a_model and not uses_the_base:
+        chosen = plan.chosen["base"]
+        raise pytest.UsageError(
+            f"{chosen.source}={chosen.value}, but no test that was collected compares with it: add the suite "
+            "(--interp-suites=drift), or write a test that takes interp_base"
         )
 
 
@@ -132,6 +140,7 @@ class SuiteCollection:
                 [item.nodeid for item in items],
                 uses_a_model=any(map(uses_model, items)),
                 uses_ours=any(model_of(item) in ours for item in items),
+                uses_the_base=any(map(uses_base, items)),
             )
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:

@@ -110,6 +110,7 @@ class Gathering:
             "seconds": time.monotonic() - self.clock,
             "tests": dict(self.outcomes),
             "errors": self.errors,
+            "base": None if self.plan.settings.base is None else self.plan.settings.base.label,
             "complete": not (session.shouldfail or session.shouldstop),
             "notes": list(self.notes),
         }

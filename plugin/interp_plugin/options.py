@@ -122,6 +122,12 @@ OPTIONS = (
         kind="list",
     ),
     Option(
+        "base",
+        "The model that drift is measured from, under any id that --interp-model takes: what the model under test was "
+        "fine-tuned, merged or quantised from. Default: none; the suite drift is then left out.",
+        metavar="ID",
+    ),
+    Option(
         "floor",
         "An absolute floor for a check, for example circuits/induction=0.5. It can be repeated. Default: none.",
         metavar="CHECK=VALUE",

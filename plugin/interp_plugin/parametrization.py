@@ -6,12 +6,17 @@ import pytest
 
 from interp_fixtures.settings import ModelChoice, settings_of
 
-__all__ = ["model_of", "parametrize_models", "uses_model"]
+__all__ = ["model_of", "parametrize_models", "uses_base", "uses_model"]
 
 
 def uses_model(item: pytest.Item) -> bool:
-    """Whether a test needs a model under test."""
-    return "interp_model" in getattr(item, "fixturenames", ())
+    """Whether a test needs a model under test, or the base."""
+    return "interp_model" in getattr(item, "fixturenames", ()) or uses_base(item)
+
+
+def uses_base(item: pytest.Item) -> bool:
+    """Whether a test compares with the base model."""
+    return "interp_base" in getattr(item, "fixturenames", ())
 
 
 def model_of(item: pytest.Item) -> str | None:

@@ -48,10 +48,18 @@ class Plan:
         return bool(self.settings.models or self.suites or self.pasted or self.must_collect)
 
     @property
+    def left_out(self) -> tuple[str, ...]:
+        """Suites that would run if there were a base to compare with."""
+        if self.settings.base is not None or not self.suites:
+            return ()
+        names = [name.strip() for name in (self.chosen["suites"].value or "all").split(",")]
+        return tuple(s.name for s in self.known_suites.values() if s.needs_base and "all" in names)
+
+    @property
     def must_collect(self) -> str | None:
         """The option that makes no sense without a test that uses a model. (An ini file holds for every run, so it is
         none.)"""
-        for name in ("model", "suites", "json"):
+        for name in ("model", "suites", "base", "json"):
             chosen = self.chosen[name]
             if chosen.asked_for_this_run and chosen.value != "none":
                 return f"{chosen.source}={','.join(chosen.value) if isinstance(chosen.value, tuple) else chosen.value}"
@@ -69,11 +77,16 @@ def make_plan(config: pytest.Config, chosen: Mapping[str, Chosen]) -> Plan:
     pasted = _take_pasted(config)
     known = _known_suites(config)
     models = _models(chosen["model"]) or _models_of_ids(pasted)
-    pasted_suites = _suites_of_ids(pasted, known)
+    base = _base(chosen["base"])
+    pasted_suites = _suites_of_ids(pasted, known, base is not None)
     suites = _suites(config, chosen["suites"], known, bool(models), bool(pasted))
+    if base is None:
+        _refuse_without_base(chosen["suites"], pasted_suites, known)
+        suites = tuple(suite for suite in suites if not suite.needs_base)
     floors = _floors(chosen["floor"], known)
     settings = RunSettings(
         models=models,
+        base=base,
         floors=floors,
         budget=chosen["budget"].value,
         alpha_pass=chosen["alpha-pass"].value,
@@ -158,6 +171,24 @@ def _choices(ids: list[str]) -> tuple[ModelChoice, ...]:
     return tuple(choices)
 
 
+def _base(chosen: Chosen) -> ModelChoice | None:
+    """The one model that ``--interp-base`` names."""
+    if chosen.value is None:
+        return None
+    choices = _choices([chosen.value])
+    if len(choices) > 1:
+        raise pytest.UsageError(f"{chosen.source}={chosen.value} means {len(choices)} models; name one")
+    return choices[0]
+
+
+def _refuse_without_base(chosen: Chosen, pasted: Iterable[Suite], known: Mapping[str, Suite]) -> None:
+    """Raise for a suite that was asked for by its name and has no base to compare with."""
+    named = [name.strip() for name in chosen.value.split(",")] if chosen.given else []
+    for suite in (*(known[name] for name in named if name in known), *pasted):
+        if suite.needs_base:
+            raise pytest.UsageError(f"the suite {suite.name} compares with a base model: name it with --interp-base")
+
+
 def _suites(
     config: pytest.Config, chosen: Chosen, known: Mapping[str, Suite], has_models: bool, has_pasted: bool
 ) -> tuple[Suite, ...]:
@@ -183,13 +214,14 @@ def _suites(
     return tuple(wanted.values())
 
 
-def _suites_of_ids(pasted: Iterable[str], known: Mapping[str, Suite]) -> tuple[Suite, ...]:
+def _suites_of_ids(pasted: Iterable[str], known: Mapping[str, Suite], has_base: bool) -> tuple[Suite, ...]:
     names = dict.fromkeys(arg.partition("[")[0].split("::")[1] for arg in pasted if "::" in arg)
     for name in names:
         if name not in known:
             raise pytest.UsageError(f"{ROOT}::{name}: no suite {name!r}; there are {', '.join(known)}")
     if ROOT in pasted:
-        names.update((suite.name, None) for suite in known.values() if not suite.by_name_only)
+        every = (suite for suite in known.values() if not suite.by_name_only and (has_base or not suite.needs_base))
+        names.update((suite.name, None) for suite in every)
     return tuple(known[name] for name in names)
 
 

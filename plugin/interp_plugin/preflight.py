@@ -35,7 +35,7 @@ def _models(plan: Plan) -> None:
     chosen = plan.settings
     try:
         _device_exists(chosen.device)
-        for choice in chosen.under_test:
+        for choice in (*chosen.under_test, *(() if chosen.base is None else (chosen.base,))):
             models.preflight(
                 choice.id, device=chosen.device, dtype=chosen.dtype, trust_remote_code=chosen.trust_remote_code
             )

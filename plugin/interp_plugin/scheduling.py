@@ -90,4 +90,7 @@ class Scheduling:
             return
         uses_ours = any(model_in_id(nodeid, self.plan.settings) for nodeid in ids)
         uses_a_model = uses_ours or any(nodeid.startswith(f"{ROOT}::") for nodeid in ids)
-        check_collected(self.plan, ids, uses_a_model=uses_a_model, uses_ours=uses_ours)
+        # What a test of the user's takes is not known here.
+        with_base = [f"{ROOT}::{suite.name}::" for suite in self.plan.known_suites.values() if suite.needs_base]
+        uses_the_base = any(not nodeid.startswith(f"{ROOT}::") or nodeid.startswith(tuple(with_base)) for nodeid in ids)
+        check_collected(self.plan, ids, uses_a_model=uses_a_model, uses_ours=uses_ours, uses_the_base=uses_the_base)

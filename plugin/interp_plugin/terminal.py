@@ -41,6 +41,8 @@ class TerminalReport:
             if name in ("budget", "seed") or (choice.given and name not in ("model", "suites")):
                 value = ", ".join(choice.value) if isinstance(choice.value, tuple) else choice.value
                 shown.append(f"{name} {value} ({choice.source})")
+        if plan.left_out:
+            shown.append(f"without {', '.join(plan.left_out)}, which needs --interp-base")
         return [printable(f"interp: {'; '.join(shown)}")]
 
     @pytest.hookimpl(tryfirst=True)

@@ -72,6 +72,8 @@ class VerdictRecorder:
         if fixturedef.argname == "interp_model":
             choice = getattr(request, "param", None)
             self.progress.loading(getattr(choice, "label", None) or self.settings.under_test[0].label)
+        elif fixturedef.argname == "interp_base" and self.settings.base is not None:
+            self.progress.loading(self.settings.base.label)
         return (yield)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)

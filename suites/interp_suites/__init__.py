@@ -16,7 +16,8 @@ class Suite:
     ``module`` is its dotted name; ``checks`` are the ids of the claims that it decides, as ``--interp-floor`` takes
     them (a suite that lists none decides nothing: it measures), and ``floors`` the range of a floor: at least the
     first number, below the second, or None for claims that have none. ``by_name_only`` leaves it out unless
-    ``--interp-suites`` names it; ``needs_plugin`` is a pytest plugin without which it cannot run.
+    ``--interp-suites`` names it; ``needs_plugin`` is a pytest plugin without which it cannot run, and one that
+    ``needs_base`` is left out without ``--interp-base``.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Suite:
     floors: tuple[float, float] | None = (-inf, inf)
     by_name_only: bool = False
     needs_plugin: str | None = None
+    needs_base: bool = False
 
 
 _ANATOMY = (
@@ -47,6 +49,13 @@ _ANATOMY = (
 SHIPPED = (
     Suite("circuits", "interp_suites.test_circuits", checks=("circuits/induction",), floors=(0.0, 1.0)),
     Suite("lens", "interp_suites.test_lens", checks=("lens/crossover",), floors=(0.0, 1.0)),
+    Suite(
+        "drift",
+        "interp_suites.test_drift",
+        checks=("drift/claims", "drift/output", "drift/residual", "drift/weights"),
+        floors=(0.0, 1.0),
+        needs_base=True,
+    ),
     Suite(
         "anatomy",
         "interp_suites.test_anatomy",

@@ -13,7 +13,7 @@ from oracles import drift_gpt2, finetuned
 
 import interp_assert.assertions.drift_readings as readings
 import interp_assert.measures.drift as drift_measure
-from interp_assert import assert_drift_below, assert_induction, load
+from interp_assert import assert_drift_below, assert_induction
 from interp_assert.assertions import InterpAssertionError, NotApplicable
 from interp_assert.assertions.drift_limits import gated
 from interp_assert.errors import ContextTooShort, NonFiniteMeasurement, UsageProblem
@@ -325,26 +325,17 @@ class TestSharedPasses:
         assert outputs[0] == outputs[1] != outputs[2]
 
 
-@pytest.fixture(scope="module")
-def tuned() -> dict[str, Model]:
-    """zoo:gpt2, it after a benign fine-tune, and after one that unlearns induction."""
-    base = load("zoo:gpt2")
-    _ = base.anatomy
-    torch.manual_seed(0)
-    return {"base": base, "benign": finetuned.benign(base), "forgot": finetuned.forgot_induction(base)}
-
-
 class TestFineTunes:
-    def test_the_benign_one_passes(self, tuned: dict[str, Model]) -> None:
-        verdict = assert_drift_below(tuned["benign"], tuned["base"], total_variation=0.1, claims_lost=0.05)
+    def test_the_benign_one_passes(self, finetunes: dict[str, Model]) -> None:
+        verdict = assert_drift_below(finetunes["benign"], finetunes["base"], total_variation=0.1, claims_lost=0.05)
         assert verdict.outcome is Outcome.PASS
         assert verdict.details["flipped"] == []
         floor, output = verdict.details["noise_floor"], verdict.details["output"]
         assert floor["total_variation"] < output["total_variation"] < 0.1
 
-    def test_the_other_is_blocked_and_says_what_moved_and_what_flipped(self, tuned: dict[str, Model]) -> None:
+    def test_the_other_is_blocked_and_says_what_moved_and_what_flipped(self, finetunes: dict[str, Model]) -> None:
         with pytest.raises(InterpAssertionError) as caught:
-            assert_drift_below(tuned["forgot"], tuned["base"])
+            assert_drift_below(finetunes["forgot"], finetunes["base"])
         verdict = caught.value.verdict
         assert (verdict.check, verdict.outcome) == ("drift/claims", Outcome.FAIL)
         assert "circuits/induction" in verdict.details["flipped"]
@@ -354,10 +345,10 @@ class TestFineTunes:
             assert words in shown
         by_block = [row["residual"] for row in verdict.details["by_block"]]
         assert max(by_block[1:]) > 5 * by_block[0], "the blocks moved, not the embedding"
-        assert verdict_of(assert_induction, tuned["forgot"], twins=1, budget=128).outcome is not Outcome.PASS
+        assert verdict_of(assert_induction, finetunes["forgot"], twins=1, budget=128).outcome is not Outcome.PASS
 
-    def test_answers_that_changed_are_named(self, tuned: dict[str, Model]) -> None:
-        base = tuned["base"]
+    def test_answers_that_changed_are_named(self, finetunes: dict[str, Model]) -> None:
+        base = finetunes["base"]
         broken = wrap(finetuned._trainable(base).requires_grad_(False).eval(), base.tokenizer, id="shuffled")
         with torch.no_grad():
             broken.module.transformer.h[-1].mlp.c_proj.weight.mul_(-2.0)
@@ -369,8 +360,8 @@ class TestFineTunes:
         assert change["base"] != change["model"]
         assert change["prompt"]
 
-    def test_facts_of_ones_own(self, tuned: dict[str, Model]) -> None:
+    def test_facts_of_ones_own(self, finetunes: dict[str, Model]) -> None:
         asked = [Statement(f"e{i}", "r", "t", "The capital of France is", "Paris") for i in range(25)]
-        verdict = assert_drift_below(tuned["benign"], tuned["base"], facts=asked[:25], twins=1, budget=256)
+        verdict = assert_drift_below(finetunes["benign"], finetunes["base"], facts=asked[:25], twins=1, budget=256)
         answers = next(claim for claim in verdict.details["claims"] if claim["claim"] == "facts")
         assert answers["facts"] == 25

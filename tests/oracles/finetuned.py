@@ -28,7 +28,7 @@ def benign(base: Model, *, steps: int = 10, rate: float = 1e-4) -> Model:
     return _wrapped(module, base, "tuned")
 
 
-def forgot_induction(base: Model, *, steps: int = 60, rate: float = 1e-3) -> Model:
+def forgot_induction(base: Model, *, steps: int = 80, rate: float = 1e-3) -> Model:
     """Repeated sequences are answered as if their second copy were shuffled; text is kept by distillation."""
     module, before = _trainable(base), base.module
     optimiser = torch.optim.AdamW(module.parameters(), lr=rate, weight_decay=0.0)

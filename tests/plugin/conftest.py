@@ -44,7 +44,7 @@ def imported_once() -> None:
 @pytest.fixture
 def toy(imported_once: None, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """A pytester directory with the stand-in models and the suites ``toy`` and ``gauge``."""
-    for name in ("INTERP_MODEL", "INTERP_SUITES", "INTERP_SEED", "PYTEST_ADDOPTS"):
+    for name in ("INTERP_MODEL", "INTERP_BASE", "INTERP_SUITES", "INTERP_SEED", "PYTEST_ADDOPTS"):
         monkeypatch.delenv(name, raising=False)
     # hypothesis imports all of itself in its terminal summary; every inner run would pay for that.
     monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:hypothesispytest")

@@ -19,7 +19,7 @@ TOY = ["interp::toy::test_claim[zoo:alpha]", "interp::toy::test_other[zoo:alpha]
 SHIPPED = [
     f"interp::{suite.name}::test_{check.partition('/')[2]}[zoo:alpha]"
     for suite in interp_suites.SHIPPED
-    if not suite.by_name_only
+    if not suite.by_name_only and not suite.needs_base
     for check in suite.checks
 ]
 

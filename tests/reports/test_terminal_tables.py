@@ -49,6 +49,40 @@ def table(*checks: dict[str, Any], models: tuple[dict[str, Any], ...] = ()) -> l
     return [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in shown.splitlines()[2:]]
 
 
+DRIFT = {
+    "output": {"total_variation": 0.0213, "kl": 0.01, "agreement": 0.97},
+    "by_block": [
+        {"block": "embed", "residual": 0.01, "weights": 0.1},
+        {"block": 1, "residual": 0.25, "weights": 0.1},
+        {"block": 2, "residual": 0.13, "weights": 0.1},
+    ],
+    "flipped": ["circuits/induction"],
+}
+
+
+class TestDrift:
+    def test_has_a_column_if_anything_was_compared_and_the_base_has_no_row(self) -> None:
+        run = {**RUN, "base": "zoo:base"}
+        compared = [check("drift/claims", "zoo:a", "FAIL", details=DRIFT), check("lens/crossover", "zoo:b")]
+        shown = profile_table(Results(run, (model("zoo:a", 5), model("zoo:b", 5), model("zoo:base", 5)), (*compared,)))
+        header, _, first, second = shown.splitlines()
+        assert "lens crossover  drift" in header
+        assert "TV 0.021, residual 0.25 at block 1; flipped circuits/induction" in first
+        assert second.startswith("zoo:b")
+        assert "drift" not in profile_table(Results(RUN, (), (check("lens/crossover"),)))
+
+    def test_a_base_that_is_under_test_keeps_its_row(self) -> None:
+        run = {**RUN, "base": "zoo:a"}
+        shown = profile_table(Results(run, (model("zoo:a", 5),), (check("lens/crossover", "zoo:a"),)))
+        assert len(shown.splitlines()) == 3
+
+    def test_what_could_not_be_compared(self) -> None:
+        details = {"output": DRIFT["output"], "by_block": [], "flipped": []}
+        assert "TV 0.021 " in profile_table(Results(RUN, (), (check("drift/output", details=details),)))
+        nothing = check("drift/output", verdict="NOT_APPLICABLE", details={"by_block": []})
+        assert " n/a " in profile_table(Results(RUN, (), (nothing,)))
+
+
 class TestProfileTable:
     def test_one_row_per_model(self) -> None:
         rows = table(
