@@ -52,7 +52,7 @@ class SampledDocuments:
     Document k depends on the model, ``length``, ``seed`` and k only. Those without an ordinary token after the first
     position are left out.
 
-    Raises CannotSample (with the remedy) if the model cannot generate or ends everything it begins.
+    Raises CannotSample (with the remedy) if the model has nothing to begin with or ends everything that it begins.
     """
 
     population = None

@@ -16,9 +16,11 @@ if TYPE_CHECKING:
 
 __all__ = ["CannotSample", "sample_documents"]
 
+_NOT_FINITE = "{}: no text can be sampled, its probabilities are not finite; try --interp-dtype float32"
+
 
 class CannotSample(UsageProblem):
-    """The model cannot generate, or has nothing to start a document with."""
+    """The model has nothing to start a document with, or ends everything that it begins."""
 
 
 def sample_documents(model: Model, count: int, length: int, *, seed: int = 0) -> list[tuple[int, ...]]:
@@ -27,9 +29,10 @@ def sample_documents(model: Model, count: int, length: int, *, seed: int = 0) ->
 
     A document ends before a second BOS or an EOS. Without BOS each starts with a random ordinary id. The same seed
     gives the same documents on the same machine; torch's global random state is left as it was. Models with recurrent
-    state are run without a cache, since several of them step differently from how they read.
+    state are run without a cache, since several of them step differently from how they read, and so are modules
+    without transformers' ``generate``.
 
-    Raises CannotSample if the module cannot generate or has no ordinary ids, UsageProblem for count < 1 or length < 2,
+    Raises CannotSample if the model has no BOS and no ordinary ids, UsageProblem for count < 1 or length < 2,
     NonFiniteMeasurement if the model's probabilities are not finite.
     """
     import torch
@@ -37,9 +40,6 @@ def sample_documents(model: Model, count: int, length: int, *, seed: int = 0) ->
 
     if count < 1 or length < 2:
         raise UsageProblem(f"{count} documents of {length} ids: at least 1 document of at least 2 ids can be sampled")
-    module = model.module
-    if not (hasattr(module, "generate") and module.can_generate()):  # type: ignore[operator]
-        raise CannotSample(f"{model.id}: {type(module).__name__} cannot generate, so no text can be sampled from it")
     if model.max_positions is not None:
         length = min(length, model.max_positions)
     starts = _starts(model, count, seed)
@@ -57,15 +57,14 @@ def sample_documents(model: Model, count: int, length: int, *, seed: int = 0) ->
         use_cache=_attention_only(model),
     )
     documents: list[tuple[int, ...]] = []
+    generates = hasattr(model.module, "generate") and bool(model.module.can_generate())  # type: ignore[operator]
     devices = [] if model.device.type == "cpu" else [model.device]
     with torch.random.fork_rng(devices, device_type=model.device.type if devices else "cuda"):
         torch.manual_seed(seed)
         rows = max(1, model.batch_tokens // length)
         for first in range(0, count, rows):
             prompt = torch.tensor(starts[first : first + rows], device=model.device)[:, None]
-            out = _generate(model, prompt, config)
-            model.meter.forward_passes += out.shape[1] - 1
-            model.meter.tokens += out.numel()
+            out = _generate(model, prompt, config) if generates else _step_by_step(model, prompt, length, ends)
             documents += [_cut(row, set(ends)) for row in out.tolist()]
     return documents
 
@@ -81,10 +80,26 @@ def _generate(model: Model, prompt: torch.Tensor, config: Any) -> torch.Tensor:
     except RuntimeError as error:
         if "probability tensor" not in str(error):
             raise
-        raise NonFiniteMeasurement(
-            f"{model.id}: no text can be sampled, its probabilities are not finite; try --interp-dtype float32"
-        ) from error
+        raise NonFiniteMeasurement(_NOT_FINITE.format(model.id)) from error
+    model.meter.forward_passes += out.shape[1] - 1
+    model.meter.tokens += out.numel()
     return out
+
+
+def _step_by_step(model: Model, ids: torch.Tensor, length: int, ends: list[int]) -> torch.Tensor:
+    """The same for a module without ``generate``: every step reads the whole text again."""
+    import torch
+
+    stop = torch.tensor(ends, dtype=ids.dtype, device=ids.device)
+    done = torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
+    while ids.shape[1] < length and not done.all():
+        probabilities = model.trace(ids, positions=[-1]).logits[:, -1].float().softmax(-1)
+        if not probabilities.isfinite().all():
+            raise NonFiniteMeasurement(_NOT_FINITE.format(model.id))
+        drawn = torch.multinomial(probabilities, 1)
+        ids = torch.cat([ids, drawn], 1)
+        done |= torch.isin(drawn[:, 0], stop)
+    return ids
 
 
 def _starts(model: Model, count: int, seed: int) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from models.architectures import builder
 from oracles import drift_gpt2
 
 from interp_assert.errors import ContextTooShort, NonFiniteMeasurement, UsageProblem
@@ -169,6 +171,29 @@ class TestIdentities:
         assert (there[:, 2] == back[:, 2]).all()
         assert (there[:, 1] >= 0).all()
         assert output_drift.output_distances(a, a).tolist() == [[0.0, 0.0, 1.0]] * 6
+
+
+class TestArchitectures:
+    @pytest.mark.parametrize("kind", ["llama", "mamba2", "falcon_h1", "rwkv", "gemma3n"])
+    def test_transformers_state_space_hybrid_recurrent_and_several_streams(self, kind: str) -> None:
+        module = builder.build(kind)
+        base, scaled = wrap(module, id=kind), wrap(copy.deepcopy(module), id=f"{kind}, scaled")
+        with torch.no_grad():
+            for parameter in scaled.module.parameters():
+                parameter.mul_(1.01)
+        docs = documents([tuple(row) for row in builder.prompt(6, 10).tolist()])
+        same = measure_drift(base, wrap(copy.deepcopy(module)), docs)
+        moved = measure_drift(scaled, base, docs, parts=True)
+        assert same.same
+        assert not moved.same
+        assert moved.residual is not None
+        assert moved.residual.relative[0] == pytest.approx(0.01, rel=0.01)
+        assert ((moved.residual.relative > 0) & (moved.residual.relative < 0.2)).all()
+        assert (moved.residual.cosine.mean(0) > 0.98).all()
+        assert moved.residual.cka.min() > 0.9
+        assert measure_weight_drift(scaled, base).blocks == pytest.approx(
+            0.01 * np.ones(base.anatomy.n_blocks), rel=1e-3
+        )
 
 
 class TestHeadsAndNeurons:

@@ -57,6 +57,25 @@ def test_recurrent_models_are_sampled_too_and_everything_is_metered() -> None:
     assert span.forward_passes > 0
 
 
+def test_a_module_without_generate_writes_the_same_way() -> None:
+    """The frequencies are those of temperature one, documents end before EOS, and a seed replays."""
+    model, own = gpt2(initializer_range=0.4), gpt2(initializer_range=0.4)
+    own.module.can_generate = lambda: False  # type: ignore[method-assign]
+    with torch.no_grad():
+        p = model.module(torch.tensor([[0]])).logits[0, -1].double().softmax(-1)
+    top = int(p[1:].argmax()) + 1
+    documents = sample_documents(own, 1000, 3)
+    firsts = [d[1] if len(d) > 1 else 0 for d in documents]
+    share, expected = firsts.count(top) / 1000, float(p[top])
+    assert abs(share - expected) < 4 * (expected * (1 - expected) / 1000) ** 0.5
+    assert all(d[0] == 0 and 0 not in d[1:] for d in documents)
+    assert sample_documents(own, 1000, 3) == documents
+    with torch.no_grad():
+        own.module.transformer.ln_f.weight.fill_(float("nan"))
+    with pytest.raises(NonFiniteMeasurement, match="probabilities are not finite"):
+        sample_documents(own, 2, 5)
+
+
 def test_the_context_bounds_the_length() -> None:
     assert max(map(len, sample_documents(gpt2(n_positions=8), 20, 30))) <= 8
 
