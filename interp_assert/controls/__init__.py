@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from .bag_of_words import bag_of_words, count_words
+from .diff_of_means import not_worse_than_diff_of_means
+from .embedding import embedding_layer, embedding_site
 from .paired import PairedControl, control_levels
 from .random_weights import random_weights
 from .sequences import shuffled, unrepeated
+from .shuffled_labels import shuffle_labels, shuffled_labels
 from .targets import decoy_targets, shuffled_targets
 from .twin_score import TWIN_MARGIN, TwinScale, TwinScore
 
@@ -13,10 +17,17 @@ __all__ = [
     "PairedControl",
     "TwinScale",
     "TwinScore",
+    "bag_of_words",
     "control_levels",
+    "count_words",
     "decoy_targets",
+    "embedding_layer",
+    "embedding_site",
+    "not_worse_than_diff_of_means",
     "random_weights",
+    "shuffle_labels",
     "shuffled",
+    "shuffled_labels",
     "shuffled_targets",
     "unrepeated",
 ]

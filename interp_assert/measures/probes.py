@@ -78,12 +78,7 @@ def probe_scores(
     Raises UsageProblem for an unknown kind or shapes that do not fit, NonFiniteMeasurement for scores that are not
     finite.
     """
-    y = np.asarray(labels, dtype=np.int64)
-    problem = ProbeProblem(features, split)
-    scores = problem.scores(y[None], kind=kind, seed=seed)[:, 0]
-    select = np.atleast_1d(auroc(scores[:, split.select], y[split.select]))
-    test = np.atleast_1d(auroc(scores[:, split.test], y[split.test]))
-    return ProbeScores(kind, tuple(features), scores, select, test, int(select.argmax()))
+    return ProbeProblem(features, split).fit(labels, kind=kind, seed=seed)
 
 
 class ProbeProblem:
@@ -102,6 +97,13 @@ class ProbeProblem:
             shapes = ", ".join(f"{site} {values.shape}" for site, values in self.features.items())
             raise UsageProblem(f"features must be (example, width) with the same examples at every site, not {shapes}")
         self.blocks = [_Block.of(self.features, sites, split, standardise) for sites in self._together()]
+
+    def fit(self, labels: Sequence[int] | NDArray[np.int64], *, kind: str = "linear", seed: int = 0) -> ProbeScores:
+        """A probe of this kind at every site; see ``probe_scores``."""
+        y = np.asarray(labels, dtype=np.int64)
+        scores = self.scores(y[None], kind=kind, seed=seed)[:, 0]
+        select, test = (np.atleast_1d(auroc(scores[:, part], y[part])) for part in (self.split.select, self.split.test))
+        return ProbeScores(kind, tuple(self.features), scores, select, test, int(select.argmax()))
 
     def scores(self, labelings: NDArray[np.int64], *, kind: str = "linear", seed: int = 0) -> Floats:
         """float64 (layer, labelling, example) for labelings (labelling, example)."""

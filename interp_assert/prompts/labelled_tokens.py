@@ -28,6 +28,7 @@ class LabelledRows:
         data: the texts that are left, or None if none are.
         rows: their ids, BOS first if the tokenizer defines one.
         labels: int64, 0 or 1.
+        kept: the places of these texts in the data set that was put into tokens.
         dropped: group -> reason, for groups that are left out.
         note: BOS, counts and reasons.
     """
@@ -35,6 +36,7 @@ class LabelledRows:
     data: LabelledTexts | None
     rows: tuple[tuple[int, ...], ...]
     labels: NDArray[np.int64]
+    kept: tuple[int, ...] = ()
     dropped: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
 
@@ -47,6 +49,27 @@ class LabelledRows:
     def groups(self) -> tuple[str, ...]:
         """The group of each text that is left."""
         return () if self.data is None else self.data.groups
+
+    @property
+    def n_groups(self) -> int:
+        """The number of groups that are left."""
+        return 0 if self.data is None else self.data.n_groups
+
+    def some_groups(self, most: int, seed: int = 0) -> LabelledRows:
+        """At most ``most`` whole groups; see ``LabelledTexts.some_groups``."""
+        if self.data is None or self.n_groups <= most:
+            return self
+        chosen = set(self.data.some_groups(most, seed).groups)
+        places = [i for i, group in enumerate(self.groups) if group in chosen]
+        note = f"{self.note}; the budget allows {most} of {self.n_groups} groups, drawn with seed {seed}"
+        return LabelledRows(
+            self.data.only(places),
+            tuple(self.rows[i] for i in places),
+            self.labels[places],
+            tuple(self.kept[i] for i in places),
+            self.dropped,
+            note,
+        )
 
 
 def put_into_tokens(data: LabelledTexts, model: Model) -> LabelledRows:
@@ -84,9 +107,10 @@ def put_into_tokens(data: LabelledTexts, model: Model) -> LabelledRows:
             f"{n} x {why}" for why, n in sorted(Counter(dropped.values()).items())
         )
     if len({data.labels[i] for i in kept}) < 2:
-        return LabelledRows(None, (), np.empty(0, dtype=np.int64), dropped, note)
+        return LabelledRows(None, (), np.empty(0, dtype=np.int64), (), dropped, note)
     left = data.only(kept)
-    return LabelledRows(left, tuple(rows[i] for i in kept), np.array(left.labels, dtype=np.int64), dropped, note)
+    labels = np.array(left.labels, dtype=np.int64)
+    return LabelledRows(left, tuple(rows[i] for i in kept), labels, tuple(kept), dropped, note)
 
 
 def _fault(ids: list[int], size: int, unknown: int | None) -> str | None:
