@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .assertions import assert_induction as assert_induction
     from .assertions import assert_lens_crossover as assert_lens_crossover
     from .assertions import assert_measured as assert_measured
+    from .assertions import assert_probe_auroc as assert_probe_auroc
     from .errors import InterpError as InterpError
     from .measures import measurement as measurement
     from .models import Family as Family
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from .models import wrap as wrap
     from .profiles import profile as profile
     from .prompts import Endless as Endless
+    from .prompts import LabelledTexts as LabelledTexts
+    from .prompts import labelled_set as labelled_set
+    from .prompts import read_labelled as read_labelled
     from .stats import Budget as Budget
     from .stats import ErrorLevels as ErrorLevels
     from .stats import Measurement as Measurement
@@ -42,6 +46,7 @@ _ROOMS = {
     "Family": "models",
     "InterpAssertionError": "assertions",
     "InterpError": "errors",
+    "LabelledTexts": "prompts",
     "Measurement": "stats",
     "Model": "models",
     "NotApplicable": "assertions",
@@ -53,9 +58,12 @@ _ROOMS = {
     "assert_induction": "assertions",
     "assert_lens_crossover": "assertions",
     "assert_measured": "assertions",
+    "assert_probe_auroc": "assertions",
+    "labelled_set": "prompts",
     "load": "models",
     "measurement": "measures",
     "profile": "profiles",
+    "read_labelled": "prompts",
     "register_family": "models",
     "register_kernel": "models",
     "wrap": "models",

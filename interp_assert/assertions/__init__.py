@@ -9,6 +9,7 @@ from .errors import InterpAssertionError, NotApplicable
 from .induction import assert_induction
 from .lens_crossover import assert_lens_crossover
 from .measured import assert_measured
+from .probe_auroc import assert_probe_auroc
 from .progress import reporting
 from .recording import recording
 
@@ -21,6 +22,7 @@ __all__ = [
     "assert_induction",
     "assert_lens_crossover",
     "assert_measured",
+    "assert_probe_auroc",
     "recording",
     "reporting",
 ]

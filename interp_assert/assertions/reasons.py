@@ -36,7 +36,7 @@ def reason_of(outcome: Outcome, claim: SequentialGate, controls: Sequence[Contro
     if outcome is Outcome.INCONCLUSIVE:
         undecided = ["the claim"] if claim.outcome is Outcome.INCONCLUSIVE else []
         undecided += [f"control {c.name}" for c in required if c.outcome is Outcome.INCONCLUSIVE]
-        twins = any(c.approximate and c.outcome is Outcome.INCONCLUSIVE for c in required)
+        twins = any(c.name == "random_weights" and c.outcome is Outcome.INCONCLUSIVE for c in required)
         return f"not decided: {', '.join(undecided)}" + ("; more twins may decide random_weights" if twins else "")
     return ""
 

@@ -27,20 +27,26 @@ EXCEEDANCES = 10
 _AT_ONCE = 25
 
 
-def shuffle_labels(labels: Labels, groups: Sequence[str], split: Split, rng: np.random.Generator) -> Labels:
-    """One shuffled labelling, part by part, so that every part keeps its number of groups of each class."""
-    shuffled = np.array(labels, dtype=np.int64)
+def shuffle_labels(
+    labels: Labels, groups: Sequence[str], split: Split, rng: np.random.Generator, count: int = 1
+) -> Labels:
+    """(count, examples) shuffled labelings, part by part, so that every part keeps its number of groups of a class."""
+    labels = np.asarray(labels, dtype=np.int64)
+    shuffled = np.tile(labels, (count, 1))
     for part in PARTS:
-        members: dict[str, list[int]] = {}
-        for place in getattr(split, part).tolist():
-            members.setdefault(groups[place], []).append(place)
-        whole = [places for places in members.values() if len(set(labels[places].tolist())) == 1]
-        both = [places for places in members.values() if len(set(labels[places].tolist())) == 2]
-        marks = rng.permutation([labels[places[0]] for places in whole])
-        for places, mark in zip(whole, marks, strict=True):
-            shuffled[places] = mark
-        for places in both:
-            shuffled[places] = rng.permutation(labels[places])
+        places = np.asarray(getattr(split, part))
+        _, group = np.unique([groups[place] for place in places], return_inverse=True)
+        ordered = np.argsort(group, kind="stable")
+        places, group = places[ordered], group[ordered]
+        sizes = np.bincount(group)
+        ones = np.bincount(group, weights=labels[places])
+        whole = (ones == 0) | (ones == sizes)
+        first = np.cumsum(sizes) - sizes
+        marks, mixed = labels[places[first]][whole], ~whole[group]
+        for row in shuffled:
+            row[places[~mixed]] = np.repeat(rng.permutation(marks), sizes[whole])
+            within = np.lexsort((rng.random(int(mixed.sum())), group[mixed]))
+            row[places[mixed]] = labels[places[mixed][within]]
     return shuffled
 
 
@@ -68,8 +74,7 @@ def shuffled_labels(
     found: list[float] = []
     while len(found) < most and sum(value >= own for value in found) < EXCEEDANCES:
         count = min(_AT_ONCE, most - len(found))
-        labelings = np.stack([shuffle_labels(labels, groups, split, rng) for _ in range(count)])
-        for value in refit(labelings).tolist():
+        for value in refit(shuffle_labels(labels, groups, split, rng, count)).tolist():
             found.append(float(value))
             if sum(other >= own for other in found) == EXCEEDANCES:
                 break

@@ -6,6 +6,7 @@ chosen on the select part; the test part is only scored. The same code fits a la
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -170,7 +171,7 @@ class _Block:
         centre, scale = torch.zeros(len(sites), 1, width), torch.ones(len(sites), 1, width)
         one = torch.full((1, count), 1.0 / count)
         for number, part in enumerate(values):
-            x = torch.index_select(torch.from_numpy(part), 0, chosen, out=train[number])
+            x = torch.index_select(_tensor(part), 0, chosen, out=train[number])
             if standardise:
                 mean = one @ x
                 x -= mean  # first: a mean may be thousands of times the deviation
@@ -184,7 +185,6 @@ class _Block:
 
     def score(self, weights: torch.Tensor) -> Floats:
         """(layer, labelling, problem, example) of weights (layer, labelling, problem, width[ + 1])."""
-        import torch
 
         width = self.train.shape[-1]
         found = []
@@ -193,7 +193,7 @@ class _Block:
             shift = -(scaled.double() @ self.centre[number, 0].double())[..., None]
             if weights.shape[-1] > width:
                 shift = shift + weights[number, ..., -1:].double()
-            flat = scaled.reshape(-1, width) @ torch.from_numpy(part).T
+            flat = scaled.reshape(-1, width) @ _tensor(part).T
             found.append((flat.reshape(*scaled.shape[:-1], -1).double() + shift).numpy())
         return np.stack(found)
 
@@ -201,9 +201,16 @@ class _Block:
         """(layer, example, width) of all examples."""
         import torch
 
-        return torch.stack(
-            [(torch.from_numpy(part) - self.centre[i]) * self.scale[i] for i, part in enumerate(self.values)]
-        )
+        return torch.stack([(_tensor(part) - self.centre[i]) * self.scale[i] for i, part in enumerate(self.values)])
+
+
+def _tensor(values: Features) -> torch.Tensor:
+    """The same memory; what is remembered of a model is read-only, which torch warns of and nothing here violates."""
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
+        return torch.from_numpy(values)
 
 
 def _linear(block: _Block, y: NDArray[np.int64], split: Split) -> Floats:
