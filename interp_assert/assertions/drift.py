@@ -265,7 +265,7 @@ class _Run:
 
     def details(self) -> dict[str, Any]:
         floor = None if self.scores is None else self.readings.noise_floor(self.base)
-        found = drift_details(self.scores, floor, self.weights, self.told, self.readings.missing)
+        found = drift_details(self.scores, floor, self.weights, self.told, self.readings)
         note = None if self.readings.documents is None else self.readings.documents.note
         warned = [text for name, limit in self.limits.items() if (text := below_the_floor(name, limit, floor))]
         found["profile"] |= {"caution": "; ".join(warned)} if warned else {}

@@ -10,10 +10,25 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, ref
 
 from ..errors import ModelRefused
-from ..measures import DriftScores, WeightDrift, measure_drift, measure_weight_drift
+from ..measures import (
+    DriftScores,
+    TextDrift,
+    WeightDrift,
+    measure_drift,
+    measure_text_drift,
+    measure_weight_drift,
+)
 from ..measures.activations import fingerprint
 from ..measures.weight_drift import why_no_weight_drift
-from ..prompts import CannotSample, Document, Documents, GivenDocuments, SampledDocuments, why_not_the_same_tokens
+from ..prompts import (
+    CannotSample,
+    Document,
+    Documents,
+    GivenDocuments,
+    SampledDocuments,
+    special_ids,
+    why_not_the_same_tokens,
+)
 
 if TYPE_CHECKING:
     from ..models import Model
@@ -27,12 +42,14 @@ FIRST = 64
 class Readings:
     """Documents of one source as read so far.
 
-    ``missing`` is why nothing can be compared on text (other tokens, a base that cannot write), or None.
+    ``missing`` is why nothing can be compared token by token (other tokens, a base that cannot write), or None;
+    ``by_text`` is then what can be compared on whole texts, if anything.
     """
 
-    def __init__(self, documents: Documents | None, missing: str | None) -> None:
+    def __init__(self, documents: Documents | None, missing: str | None, by_text: TextDrift | None = None) -> None:
         self.documents = documents
         self.missing = missing
+        self.by_text = by_text
         self.scores: DriftScores | None = None
         self.floor: dict[str, Any] | None = None
         self.weights: WeightDrift | str | None = None
@@ -96,20 +113,30 @@ _remembered: WeakKeyDictionary[Model, tuple[ref[Model], tuple[Any, ...], Reading
 
 
 def _fresh(model: Model, base: Model, texts: Sequence[Any] | None, length: int, seed: int) -> Readings:
+    other = why_not_the_same_tokens(model, base, texts)
+    documents: Documents
     if texts is not None:
-        documents = GivenDocuments(base, texts, limit=model.max_positions, seed=seed)
-        other = why_not_the_same_tokens(model, base, texts)
-        return Readings(documents, other)
-    other = why_not_the_same_tokens(model, base)
-    if other is not None:
-        return Readings(None, other)
-    limits = [limit for limit in (length, model.max_positions, base.max_positions) if limit is not None]
-    sampled = SampledDocuments(base, min(limits), seed)
-    try:
-        sampled.take(0, 1)
-    except CannotSample as problem:
-        return Readings(None, str(problem))
-    return Readings(sampled, None)
+        documents = GivenDocuments(base, texts, limit=None if other else model.max_positions, seed=seed)
+    else:
+        limits = [limit for limit in (length, model.max_positions, base.max_positions) if limit is not None]
+        documents = SampledDocuments(base, min(limits), seed)
+        try:
+            documents.take(0, 1)
+        except CannotSample as problem:
+            return Readings(None, other or str(problem))
+    if other is None:
+        return Readings(documents, None)
+    given = [text for text in texts or () if isinstance(text, str)]
+    return Readings(documents, other, measure_text_drift(model, base, given or _decoded(base, documents)))
+
+
+def _decoded(base: Model, documents: Documents) -> list[str]:
+    """The first documents as texts, each once; none without a tokenizer."""
+    if base.tokenizer is None:
+        return []
+    specials = special_ids(base)
+    rows = [[i for i in document.ids if i not in specials] for document in documents.take(0, FIRST)]
+    return list(dict.fromkeys(base.tokenizer.decode(row) for row in rows))
 
 
 def _noise_floor(base: Model, documents: list[Document]) -> dict[str, Any]:

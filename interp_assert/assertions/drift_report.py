@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..measures import DriftScores, WeightDrift
+from ..measures import DriftScores, TextDrift, WeightDrift
+from .drift_readings import Readings
 
 if TYPE_CHECKING:
     from ..models import Model
@@ -29,11 +30,12 @@ def drift_details(
     floor: dict[str, Any] | None,
     weights: WeightDrift | str,
     claims: Sequence[dict[str, Any]],
-    missing: str | None,
+    readings: Readings,
 ) -> dict[str, Any]:
     """All figures as builtins, a table by block, and the lines of the message's profile."""
     details: dict[str, Any] = {
-        "no_text": missing,
+        "no_text": readings.missing,
+        "by_text": None if readings.by_text is None else _by_text(readings.by_text),
         "noise_floor": floor,
         "weights": weights if isinstance(weights, str) else _weights(weights),
         "claims": list(claims),
@@ -41,7 +43,9 @@ def drift_details(
     }
     profile: dict[str, str] = {}
     if scores is None:
-        profile["output"] = f"not compared: {missing}"
+        profile["output"] = f"not compared: {readings.missing}"
+        if readings.by_text is not None:
+            profile["by text"] = _text_line(readings.by_text)
     else:
         output = {name: float(getattr(scores, name).estimate) for name in ("total_variation", "kl", "agreement")}
         details |= {"documents": scores.n, "positions": scores.positions, "output": output}
@@ -107,6 +111,24 @@ def _weights(weights: WeightDrift) -> dict[str, Any]:
         "outside": _number(weights.outside),
         "whole": _number(weights.whole),
     }
+
+
+def _by_text(drift: TextDrift) -> dict[str, Any]:
+    return {
+        "base": float(drift.base.mean()),
+        "model": float(drift.model.mean()),
+        "difference": drift.difference,
+        "unit": "nats per character",
+        "texts": len(drift.base),
+        "left_out": drift.left_out,
+    }
+
+
+def _text_line(drift: TextDrift) -> str:
+    return (
+        f"{drift.base.mean():.3f} -> {drift.model.mean():.3f} nats per character over {len(drift.base)} texts "
+        f"({drift.left_out} left out)"
+    )
 
 
 def _output_line(output: dict[str, float]) -> str:

@@ -13,6 +13,7 @@ from .lens_kl import lens_kl
 from .moved import MovedParts
 from .own import OwnMeasurement, measurement
 from .probes import ProbeScores, probe_scores
+from .text_drift import TextDrift, measure_text_drift
 from .weight_drift import WeightDrift, measure_weight_drift
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "OwnMeasurement",
     "ProbeScores",
     "ResidualDrift",
+    "TextDrift",
     "WeightDrift",
     "debiased_linear_cka",
     "first_hit",
@@ -31,6 +33,7 @@ __all__ = [
     "measure_induction",
     "measure_logit_lens",
     "measure_repeated_accuracy",
+    "measure_text_drift",
     "measure_weight_drift",
     "measurement",
     "probe_scores",

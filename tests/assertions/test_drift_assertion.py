@@ -10,6 +10,7 @@ import pytest
 import torch
 from measures.small import gpt2, mamba
 from oracles import drift_gpt2, finetuned
+from prompts.words import metaspace_tokenizer
 
 import interp_assert.assertions.drift_readings as readings
 import interp_assert.measures.drift as drift_measure
@@ -236,6 +237,17 @@ class TestWhatCannotBeCompared:
     def test_other_tokens(self) -> None:
         with pytest.raises(NotApplicable, match=r"90 token ids, .* nobody can say which are the same"):
             assert_drift_below(gpt2(vocab_size=90), gpt2(), total_variation=0.5, twins=1)
+
+    def test_other_words_are_compared_by_text(self) -> None:
+        words = [f"▁w{i}" for i in range(60)]
+        base, other = (gpt2(s, tokenizer=metaspace_tokenizer(some)) for s, some in ((0, words), (1, words[::-1])))
+        texts = [" ".join(["", *(w[1:] for w in words[i : i + 5])]) for i in range(30)]
+        with pytest.raises(NotApplicable, match="the tokenizers differ: id 3 is") as caught:
+            assert_drift_below(other, base, total_variation=0.5, residual=0.5, texts=texts, twins=1)
+        by_text = caught.value.verdict.details["by_text"]
+        assert by_text["texts"] == 30
+        assert by_text["difference"] == pytest.approx(by_text["model"] - by_text["base"])
+        assert "nats per character" in str(caught.value)
 
     def test_a_base_that_cannot_write_needs_texts(self) -> None:
         model, base = nearby()
