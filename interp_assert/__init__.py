@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .assertions import assert_lens_crossover as assert_lens_crossover
     from .assertions import assert_measured as assert_measured
     from .assertions import assert_probe_auroc as assert_probe_auroc
+    from .assertions import assert_steers as assert_steers
     from .errors import InterpError as InterpError
     from .measures import measurement as measurement
     from .models import Family as Family
@@ -60,6 +61,7 @@ _ROOMS = {
     "assert_measured": "assertions",
     "assert_probe_auroc": "assertions",
     "labelled_set": "prompts",
+    "assert_steers": "assertions",
     "load": "models",
     "measurement": "measures",
     "profile": "profiles",

@@ -12,6 +12,7 @@ from .measured import assert_measured
 from .probe_auroc import assert_probe_auroc
 from .progress import reporting
 from .recording import recording
+from .steers import assert_steers
 
 __all__ = [
     "InterpAssertionError",
@@ -23,6 +24,7 @@ __all__ = [
     "assert_lens_crossover",
     "assert_measured",
     "assert_probe_auroc",
+    "assert_steers",
     "recording",
     "reporting",
 ]

@@ -31,13 +31,20 @@ def reason_of(outcome: Outcome, claim: SequentialGate, controls: Sequence[Contro
     required = [control for control in controls if control.required and not control.details.get("is_claim")]
     if outcome is Outcome.FAIL:
         failed = ["the claim's opposite is established"] if claim.outcome is Outcome.FAIL else []
-        failed += [f"control {c.name} does as well as the model" for c in required if c.outcome is Outcome.FAIL]
+        failed += [
+            c.details.get("failed", f"control {c.name} does as well as the model")
+            for c in required
+            if c.outcome is Outcome.FAIL
+        ]
         return "; ".join(failed)
     if outcome is Outcome.INCONCLUSIVE:
         undecided = ["the claim"] if claim.outcome is Outcome.INCONCLUSIVE else []
         undecided += [f"control {c.name}" for c in required if c.outcome is Outcome.INCONCLUSIVE]
         twins = any(c.name == "random_weights" and c.outcome is Outcome.INCONCLUSIVE for c in required)
         return f"not decided: {', '.join(undecided)}" + ("; more twins may decide random_weights" if twins else "")
+    if outcome is Outcome.NOT_APPLICABLE:
+        lacking = [c for c in required if c.outcome is Outcome.NOT_APPLICABLE]
+        return "; ".join(f"control {c.name} cannot be measured: {c.note}" for c in lacking)
     return ""
 
 

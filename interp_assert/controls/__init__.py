@@ -6,6 +6,7 @@ from .bag_of_words import bag_of_words, count_words
 from .diff_of_means import not_worse_than_diff_of_means
 from .embedding import embedding_layer, embedding_site
 from .paired import PairedControl, control_levels
+from .random_directions import DIRECTIONS, beats_directions, norm_matched, permuted_by_group
 from .random_weights import random_weights
 from .sequences import shuffled, unrepeated
 from .shuffled_labels import shuffle_labels, shuffled_labels
@@ -13,17 +14,21 @@ from .targets import decoy_targets, shuffled_targets
 from .twin_score import TWIN_MARGIN, TwinScale, TwinScore
 
 __all__ = [
+    "DIRECTIONS",
     "TWIN_MARGIN",
     "PairedControl",
     "TwinScale",
     "TwinScore",
     "bag_of_words",
+    "beats_directions",
     "control_levels",
     "count_words",
     "decoy_targets",
     "embedding_layer",
     "embedding_site",
+    "norm_matched",
     "not_worse_than_diff_of_means",
+    "permuted_by_group",
     "random_weights",
     "shuffle_labels",
     "shuffled",

@@ -12,7 +12,7 @@ from .pool import TokenPool, bos_id, special_ids, token_pool
 from .repeated import PoolTooSmall, RepeatedTokens, RepeatedTokenStream
 from .rows import CorpusRows, Row, RowSource, SampledRows, rows_of
 from .sampled import CannotSample, sample_documents
-from .shipped import SHIPPED_SETS, labelled_set
+from .shipped import SHIPPED_SETS, continents, labelled_set
 
 __all__ = [
     "SHIPPED_SETS",
@@ -36,6 +36,7 @@ __all__ = [
     "Statement",
     "TokenPool",
     "bos_id",
+    "continents",
     "fact_templates",
     "labelled_set",
     "put_into_tokens",

@@ -5,10 +5,11 @@ from __future__ import annotations
 from importlib import resources
 
 from ..errors import UsageProblem
+from .facts import statements
 from .labelled import LabelledTexts
 from .labelled_files import read_labelled
 
-__all__ = ["SHIPPED_SETS", "labelled_set"]
+__all__ = ["SHIPPED_SETS", "continents", "labelled_set"]
 
 SHIPPED_SETS = {
     "truth": ("false", "true"),
@@ -34,3 +35,19 @@ def labelled_set(name: str) -> LabelledTexts:
     text = resources.files(__package__) / "data" / f"{name}.csv"
     with resources.as_file(text) as path:
         return read_labelled(path, classes=SHIPPED_SETS[name], name=name)
+
+
+def continents() -> LabelledTexts:
+    """Prompts that ask for the continent of a country, Europe (1) or Asia (0); a group is a country.
+
+    Made for steering: the next word of each is "Europe" or "Asia". (A bag of words knows the countries, so a probe on
+    them shows nothing.)
+    """
+    asked = [each for each in statements(["continent"]) if each.target in ("Asia", "Europe")]
+    return LabelledTexts(
+        name="continents",
+        texts=tuple(each.prompt for each in asked),
+        labels=tuple(int(each.target == "Europe") for each in asked),
+        groups=tuple(each.cluster for each in asked),
+        classes=("Asia", "Europe"),
+    )
