@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from ..controls import TwinScore, random_weights
-from ..errors import ContextTooShort, SiteNotAvailable, UsageProblem
+from ..errors import UsageProblem
 from ..measures.own import OwnMeasurement, as_values
 from ..stats import ControlResult, ErrorLevels, Measurement, Outcome, Verdict
 from .asked import levels_of, model_of, seed_of, twins_of
 from .engine import halvings
 from .progress import report
-from .reasons import not_applicable
+from .reasons import LACKING, not_applicable
 from .recording import conclude
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def assert_beats_random_weights(
     with model.metered() as span, halvings() as halved:
         try:
             own = scored(model)
-        except (SiteNotAvailable, ContextTooShort) as problem:
+        except LACKING as problem:
             verdict = not_applicable(check, model, None, claim, str(problem), levels, settings, span.cost)
             return conclude(verdict, problem)
         compared = random_weights(

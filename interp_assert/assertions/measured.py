@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..controls import PairedControl, TwinScore, random_weights
-from ..errors import ContextTooShort, SiteNotAvailable, UsageProblem
+from ..errors import UsageProblem
 from ..measures.own import Clusters, OwnMeasurement
 from ..stats import Budget, ControlResult, ErrorLevels, Measurement, Outcome, SequentialGate, Verdict
 from .asked import budget_of, levels_of, model_of, seed_of, twins_of
@@ -17,7 +17,7 @@ from .engine import draw_until_decided, halvings
 from .judging import judged
 from .paired_claim import PairedClaim
 from .progress import report
-from .reasons import not_applicable
+from .reasons import LACKING, not_applicable
 from .recording import conclude
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def assert_measured(
                 draw=run.draw,
                 outcomes=run.outcomes,
             )
-        except (SiteNotAvailable, ContextTooShort) as problem:
+        except LACKING as problem:
             verdict = not_applicable(measure.name, model, None, asked.claim, str(problem), levels, settings, span.cost)
             return conclude(verdict, problem)
         twin_control = run.compare_with_twins(twins, scheme, levels.control)

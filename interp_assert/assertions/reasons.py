@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..errors import ContextTooShort, SiteNotAvailable
+from ..prompts import CannotSample, PoolTooSmall
 from ..stats import (
     QUICK,
     STANDARD,
@@ -21,9 +23,12 @@ from ..stats import (
 if TYPE_CHECKING:
     from ..models import Model
 
+LACKING = (SiteNotAvailable, ContextTooShort, PoolTooSmall, CannotSample)
+"""what a measuring function raises where the model lacks what it needs: NOT_APPLICABLE, with its message"""
+
 NAMED_BUDGETS = {budget.name: budget for budget in (QUICK, STANDARD, THOROUGH)}
 
-__all__ = ["changed_settings", "not_applicable", "reason_of", "reproduce", "sees_the_future"]
+__all__ = ["LACKING", "changed_settings", "not_applicable", "reason_of", "reproduce", "sees_the_future"]
 
 
 def reason_of(outcome: Outcome, claim: SequentialGate, controls: Sequence[ControlResult]) -> str:

@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 from ..controls import DIRECTIONS, TwinScore, beats_directions, norm_matched, permuted_by_group, random_weights
 from ..errors import UsageProblem
 from ..measures.activations import read_last
-from ..measures.steering import ALPHAS, VERSION, class_difference, dose_response, mean_difference, steering_site
+from ..measures.steering import (
+    ALPHAS,
+    VERSION,
+    class_difference,
+    dose_response,
+    dose_responses,
+    mean_difference,
+    steering_site,
+)
 from ..measures.steering_target import TargetUnknown, resolve_target
 from ..prompts import LabelledTexts
 from ..stats import Budget, ControlResult, ErrorLevels, Measurement, SequentialGate, Verdict
@@ -51,7 +59,7 @@ class SteeringDefaults:
     least: int = 20
     """prompts (groups of them); with fewer the claim is not applicable"""
     control_prompts: int = 64
-    """the first prompts, on which meaningless directions and twins are compared"""
+    """clusters of which the first prompt is steered along meaningless directions, and in twins"""
     scheme: str = "resample"
     """how twins get their random weights"""
 
@@ -204,7 +212,8 @@ class _Run:
         self.direction = train.direction(model, site)
         report(CHECK, model.id, 0, len(prompts.clusters))
         self.response = dose_response(model, prompts.rows, site, self.direction, target, alphas=alphas)
-        self.some = prompts.first(DEFAULTS.control_prompts)
+        self.places = prompts.one_of_each(DEFAULTS.control_prompts)
+        self.some = [prompts.rows[place] for place in self.places]
 
     def measured(self) -> Measurement:
         """The slope of each cluster."""
@@ -217,7 +226,7 @@ class _Run:
         """The same prompts and doses with directions that mean nothing: random ones as long as the real one, and what
         the same recipe makes of labels that were dealt out at random.
         """
-        own = self.some.pooled(self.response.slopes[: len(self.some.rows)])
+        own = self.response.slopes[self.places]
         activations = read_last(self.model, self.train.rows, [self.site])[self.site]
         kinds = {
             "random_directions": (
@@ -234,7 +243,7 @@ class _Run:
         }
         results = []
         for name, (directions, note) in kinds.items():
-            others = [self._slopes(self.model, direction) for direction in directions]
+            others = self._slopes(self.model, directions)
             report(f"{CHECK} ({name})", self.model.id, own.size, own.size)
             norms = {"norms": [float(np.linalg.norm(direction)) for direction in directions]}
             results.append(beats_directions(name, own, others, level=level, note=note, details=norms))
@@ -248,12 +257,12 @@ class _Run:
             return TwinScore.identity(float(slopes.mean()), error=error, n=slopes.size)
 
         def each(k: int) -> None:
-            report(f"{CHECK} (random-weights twin {k})", self.model.id, len(self.some.rows), len(self.some.rows))
+            report(f"{CHECK} (random-weights twin {k})", self.model.id, len(self.some), len(self.some))
 
         return random_weights(
             self.model,
-            score(self.some.pooled(self.response.slopes[: len(self.some.rows)])),
-            lambda twin: score(self._slopes(twin, self.train.direction(twin, self.site))),
+            score(self.response.slopes[self.places]),
+            lambda twin: score(self._slopes(twin, [self.train.direction(twin, self.site)])[0]),
             scheme=scheme,
             n=n,
             seed=self.seed,
@@ -261,9 +270,10 @@ class _Run:
             each=each,
         )
 
-    def _slopes(self, model: Model, direction: Floats) -> Floats:
-        response = dose_response(model, self.some.rows, self.site, direction, self.target, alphas=self.alphas)
-        return self.some.pooled(response.slopes)
+    def _slopes(self, model: Model, directions: Sequence[Floats]) -> list[Floats]:
+        vectors = np.stack(directions)
+        responses = dose_responses(model, self.some, self.site, vectors, self.target, alphas=self.alphas)
+        return [response.slopes for response in responses]
 
     def details(self) -> dict[str, Any]:
         """Everything in builtins; the curve is the mean over all prompts."""

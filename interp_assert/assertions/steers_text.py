@@ -53,11 +53,9 @@ class Prompts:
         index = np.array([place[cluster] for cluster in self.of])
         return np.asarray(np.bincount(index, values) / np.bincount(index))
 
-    def first(self, clusters: int) -> Prompts:
-        """The prompts of the first clusters."""
-        kept = set(self.clusters[:clusters])
-        count = sum(cluster in kept for cluster in self.of)
-        return Prompts(self.texts[:count], self.rows[:count], self.of[:count])
+    def one_of_each(self, most: int) -> list[int]:
+        """The place of the first prompt of each of the first ``most`` clusters."""
+        return [self.of.index(cluster) for cluster in self.clusters[:most]]
 
 
 def steered_prompts(

@@ -33,6 +33,7 @@ __all__ = [
     "DoseResponse",
     "class_difference",
     "dose_response",
+    "dose_responses",
     "nll_under_steering",
     "slopes_over",
     "steering_site",
@@ -107,8 +108,24 @@ def dose_response(
     """Add each dose of ``direction`` (width,) to ``site`` at every position of each row, and read logit(target[0]) -
     logit(target[1]) at the last one.
 
-    alpha = 0 is the plain pass. Raises UsageProblem for fewer than two doses, ContextTooShort, SiteNotAvailable,
+    At alpha = 0 nothing is changed. Raises UsageProblem for fewer than two doses, ContextTooShort, SiteNotAvailable,
     NonFiniteMeasurement naming the dose and the row.
+    """
+    [response] = dose_responses(model, rows, site, _vector(direction)[None], target, alphas=alphas)
+    return response
+
+
+def dose_responses(
+    model: Model,
+    rows: Sequence[Sequence[int]],
+    site: str,
+    directions: ArrayLike,
+    target: tuple[int, int],
+    *,
+    alphas: Sequence[float] = ALPHAS,
+) -> list[DoseResponse]:
+    """The same for several directions (direction, width): rows with different directions and doses go through the
+    model together, so a short list costs few passes. The cost of all is that of the first.
     """
     import torch
 
@@ -120,29 +137,44 @@ def dose_response(
     if len(rows) == 0:
         raise UsageProblem("no prompts to steer; give at least one")
     check_context(model, max(len(row) for row in rows), "use shorter prompts")
-    vector = _vector(direction)
-    wanted = torch.tensor(target)
+    vectors = torch.as_tensor(np.asarray(directions, dtype=np.float64))
+    strengths = torch.tensor(doses, dtype=torch.float64)
+    # Each row carries the places of its direction and dose behind its ids; without a dose the direction is no matter.
+    work = [
+        (place, which, dose)
+        for place in range(len(rows))
+        for dose, alpha in enumerate(doses)
+        for which in range(1 if alpha == 0.0 else len(vectors))
+    ]
 
     def run(batch: torch.Tensor) -> torch.Tensor:
-        columns = []
-        for alpha in doses:
-            write = {} if alpha == 0.0 else {site: add((alpha * vector).to(batch.device, torch.float32))}
-            logits = in_full(model.trace(batch, write=write, positions=[-1]).logits[:, -1])
-            picked = logits[:, wanted.to(logits.device)].double()
-            columns.append(picked[:, 0] - picked[:, 1])
-        return torch.stack(columns, 1).cpu()
+        which, dose = batch[:, -2].cpu(), batch[:, -1].cpu()
+        added = (strengths[dose, None] * vectors[which]).to(batch.device, torch.float32)
+        trace = model.trace(batch[:, :-2], write={site: add(added[:, None, :])}, positions=[-1])
+        picked = in_full(trace.logits[:, -1])[:, list(target)].double()
+        return (picked[:, 0] - picked[:, 1]).cpu()
 
     with model.metered() as span:
-        results = in_passes(model, rows, run, kept_per_row=2 * int(model.vocab_size))
-    metric = np.stack([result.numpy() for result in results]).astype(np.float64)
+        carried = [(*rows[place], which, dose) for place, which, dose in work]
+        read = in_passes(model, carried, run, kept_per_row=2 * int(model.vocab_size))
+    metric = np.full((len(vectors), len(rows), len(doses)), np.nan)
+    for (place, which, dose), value in zip(work, read, strict=True):
+        metric[slice(None) if doses[dose] == 0.0 else which, place, dose] = float(value)
+    _check_finite(model, metric, doses)
+    return [
+        DoseResponse(doses, each, slopes_over(doses, each), Cost() if number else span.cost)
+        for number, each in enumerate(metric)
+    ]
+
+
+def _check_finite(model: Model, metric: Floats, doses: Sequence[float]) -> None:
     bad = np.argwhere(~np.isfinite(metric))
     if len(bad):
-        row, dose = (int(i) for i in bad[0])
+        _, row, dose = (int(i) for i in bad[0])
         raise NonFiniteMeasurement(
             f"{model.id}: the logits are not finite at alpha = {doses[dose]:g} on row {row} ({len(bad)} of "
             f"{metric.size} readings); use smaller alphas, or try --interp-dtype float32"
         )
-    return DoseResponse(doses, metric, slopes_over(doses, metric), span.cost)
 
 
 def slopes_over(alphas: Sequence[float], metric: Floats) -> Floats:
@@ -166,7 +198,7 @@ def nll_under_steering(
     if not documents or min(len(document) for document in documents) < 2:
         raise UsageProblem("a document needs two tokens at least to have a likelihood; leave shorter ones out")
     check_context(model, max(len(document) for document in documents), "use shorter documents")
-    vector = _vector(direction)
+    vector = torch.as_tensor(_vector(direction))
 
     def run(batch: torch.Tensor) -> torch.Tensor:
         columns = []
@@ -188,12 +220,10 @@ def nll_under_steering(
     return nll
 
 
-def _vector(direction: ArrayLike) -> torch.Tensor:
-    import torch
-
+def _vector(direction: ArrayLike) -> Floats:
     values = np.asarray(direction, dtype=np.float64)
     if values.ndim != 1 or not np.isfinite(values).all():
         raise UsageProblem(
             f"a direction is one finite vector, not {values.shape} with {values[~np.isfinite(values)][:1]}"
         )
-    return torch.as_tensor(values)
+    return values

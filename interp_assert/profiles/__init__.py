@@ -5,6 +5,16 @@ from __future__ import annotations
 from .figure import Figure, Profile, Request
 from .listening import profiling
 from .making import profile
-from .measures import GROUP, ProfiledMeasure, profiled_measures
+from .measures import GROUP, ProfiledMeasure, own_measurements, profiled_measures
 
-__all__ = ["GROUP", "Figure", "Profile", "ProfiledMeasure", "Request", "profile", "profiled_measures", "profiling"]
+__all__ = [
+    "GROUP",
+    "Figure",
+    "Profile",
+    "ProfiledMeasure",
+    "Request",
+    "own_measurements",
+    "profile",
+    "profiled_measures",
+    "profiling",
+]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from ..assertions import NotApplicable
 from ..assertions.asked import budget_of, model_of, seed_of
 from ..assertions.progress import report
-from ..errors import ContextTooShort, NonFiniteMeasurement, SiteNotAvailable
-from ..prompts import CannotSample, PoolTooSmall
+from ..assertions.reasons import LACKING
+from ..errors import NonFiniteMeasurement
 from ..stats import Budget
 from .figure import Figure, Profile, Request, not_finite
 from .listening import made_known
@@ -58,7 +58,7 @@ def _measured(measure: ProfiledMeasure, model: Model, asked: Request) -> Sequenc
         return measure.figures(model, asked)
     except NotApplicable as problem:
         return [Figure.none(measure.name, measure.quantity, problem.verdict.reason)]
-    except (SiteNotAvailable, ContextTooShort, PoolTooSmall, CannotSample) as problem:
+    except LACKING as problem:
         return [Figure.none(measure.name, measure.quantity, str(problem))]
     except NonFiniteMeasurement as problem:
         return [not_finite(measure.name, measure.quantity, problem)]

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 from ..errors import UsageProblem
 
 if TYPE_CHECKING:
+    from ..measures import OwnMeasurement
     from ..models import Model
     from .figure import Figure, Request
 
-__all__ = ["GROUP", "SHIPPED", "ProfiledMeasure", "profiled_measures"]
+__all__ = ["GROUP", "SHIPPED", "ProfiledMeasure", "own_measurements", "profiled_measures"]
 
 GROUP = "interp_assert.measures"
 
@@ -60,6 +61,13 @@ def profiled_measures(only: Sequence[str] | None = None) -> list[ProfiledMeasure
         if name not in known:
             raise UsageProblem(f"no measurement {name!r}; a profile can have {', '.join(known)}")
     return [known[name] for name in dict.fromkeys(only)]
+
+
+def own_measurements() -> list[OwnMeasurement]:
+    """Those that other packages bring and that are made by ``@measurement``, by the name of their entry points."""
+    from ..measures import OwnMeasurement
+
+    return [loaded for _, loaded in _of_packages() if isinstance(loaded, OwnMeasurement)]
 
 
 def _shipped() -> list[tuple[str, Any]]:

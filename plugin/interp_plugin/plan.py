@@ -226,7 +226,12 @@ def _suites_of_ids(pasted: Iterable[str], known: Mapping[str, Suite], has_base: 
 
 
 def _floors(chosen: Chosen, known: Mapping[str, Suite]) -> dict[str, float]:
-    ranges = {check: suite.floors for suite in known.values() for check in suite.checks if suite.floors is not None}
+    ranges = {
+        check: suite.floors
+        for suite in known.values()
+        for check in suite.checks
+        if suite.floors is not None and check not in suite.no_floor
+    }
     floors: dict[str, float] = {}
     for entry in (part.strip() for value in chosen.value for part in value.split(",")):
         check, _, text = entry.partition("=")

@@ -15,15 +15,16 @@ class Suite:
 
     ``module`` is its dotted name; ``checks`` are the ids of the claims that it decides, as ``--interp-floor`` takes
     them (a suite that lists none decides nothing: it measures), and ``floors`` the range of a floor: at least the
-    first number, below the second, or None for claims that have none. ``by_name_only`` leaves it out unless
-    ``--interp-suites`` names it; ``needs_plugin`` is a pytest plugin without which it cannot run, and one that
-    ``needs_base`` is left out without ``--interp-base``.
+    first number, below the second, or None for claims that have none, as have those of ``no_floor``. ``by_name_only``
+    leaves it out unless ``--interp-suites`` names it; ``needs_plugin`` is a pytest plugin without which it cannot run,
+    and one that ``needs_base`` is left out without ``--interp-base``.
     """
 
     name: str
     module: str
     checks: tuple[str, ...] = ()
     floors: tuple[float, float] | None = (-inf, inf)
+    no_floor: tuple[str, ...] = ()
     by_name_only: bool = False
     needs_plugin: str | None = None
     needs_base: bool = False
@@ -49,6 +50,13 @@ _ANATOMY = (
 SHIPPED = (
     Suite("circuits", "interp_suites.test_circuits", checks=("circuits/induction",), floors=(0.0, 1.0)),
     Suite("lens", "interp_suites.test_lens", checks=("lens/crossover",), floors=(0.0, 1.0)),
+    Suite(
+        "controls",
+        "interp_suites.test_controls",
+        checks=("controls/permuted_weights", "controls/kept_embeddings", "controls/steering"),
+        floors=(0.0, 1.0),
+        no_floor=("controls/permuted_weights", "controls/kept_embeddings"),
+    ),
     Suite(
         "drift",
         "interp_suites.test_drift",

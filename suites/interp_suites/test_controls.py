@@ -5,31 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import pytest
+from interp_assert import Model, assert_beats_random_weights, assert_measured, assert_steers
+from interp_assert.assertions import InterpAssertionError
+from interp_assert.controls import TwinScore
+from interp_assert.measures import measure_repeated_accuracy
+from interp_assert.profiles import own_measurements
+from interp_assert.prompts import RepeatedTokenStream, continents, token_pool
 
-from interp_assert import (
-    Model,
-    assert_beats_random_weights,
-    assert_measured,
-    assert_steers,
-    continents,
-    induction_accuracy,
-    own_measurements,
-)
-
+CLUSTERS = 64
 OWN = own_measurements()
 
 
-@pytest.mark.parametrize("scheme", ["permute", "resample_keepemb"])
-def test_random_weights(interp_model: Model, scheme: str, interp_settings: dict[str, Any]) -> None:
-    """Its induction is out of reach of twins whose weights are shuffled, and of twins that keep its embeddings.
+def test_permuted_weights(interp_model: Model, interp_settings: dict[str, Any]) -> None:
+    """Its induction is out of reach of twins that have its weights in another order."""
+    beats_twins(interp_model, "permute", "controls/permuted_weights", interp_settings)
 
-    (The claim in ``circuits`` compares it with twins whose weights are drawn anew.)
-    """
-    levels, seed = interp_settings["levels"], interp_settings["seed"]
-    assert_beats_random_weights(
-        induction_accuracy(interp_model, seed=seed), interp_model, scheme=scheme, levels=levels, seed=seed
-    )
+
+def test_kept_embeddings(interp_model: Model, interp_settings: dict[str, Any]) -> None:
+    """Its induction is out of reach of twins that keep its embeddings, and nothing else of what it learned."""
+    beats_twins(interp_model, "resample_keepemb", "controls/kept_embeddings", interp_settings)
 
 
 def test_steering(interp_model: Model, interp_floor: Callable[..., Any], interp_settings: dict[str, Any]) -> None:
@@ -43,14 +37,36 @@ def test_steering(interp_model: Model, interp_floor: Callable[..., Any], interp_
 
 if OWN:
 
-    @pytest.mark.parametrize("measure", OWN, ids=[measure.name for measure in OWN])
-    def test_own(interp_model: Model, measure: Any, interp_settings: dict[str, Any]) -> None:
-        """A measurement that another package brings: better than on its null input, and than its random-weight twins.
-
-        One without a null input is only compared with twins.
+    def test_own(interp_model: Model, interp_settings: dict[str, Any]) -> None:
+        """What other packages measure (entry points ``interp_assert.measures``): each better than on its null input and
+        than its random-weight twins. One without a null input is only compared with twins.
         """
-        if measure.null is not None:
-            assert_measured(measure, interp_model, **interp_settings)
-        else:
-            levels, seed = interp_settings["levels"], interp_settings["seed"]
-            assert_beats_random_weights(measure, interp_model, levels=levels, seed=seed)
+        settings = {name: interp_settings[name] for name in ("levels", "seed")}
+        failures = []
+        for measure in OWN:
+            try:
+                if measure.null is None:
+                    assert_beats_random_weights(measure, interp_model, check=measure.name, **settings)
+                else:
+                    assert_measured(measure, interp_model, **interp_settings)
+            except InterpAssertionError as failure:
+                failures.append(failure)
+        if failures:
+            raise failures[0]
+
+
+def beats_twins(model: Model, scheme: str, check: str, settings: dict[str, Any]) -> None:
+    """Accuracy on the second copy of random tokens, against twins with weights of this scheme. (The claim in
+    ``circuits`` compares it with twins whose weights are drawn anew.)
+    """
+    levels, seed = settings["levels"], settings["seed"]
+
+    def induction(subject: Model) -> TwinScore:
+        clusters = RepeatedTokenStream(token_pool(subject), seed=seed).take(0, CLUSTERS)
+        accuracy = measure_repeated_accuracy(subject, clusters)
+        trials = CLUSTERS * (clusters[0].n - 1)
+        return TwinScore.proportion(accuracy.estimate * trials, trials, accuracy.values)
+
+    assert_beats_random_weights(
+        induction, model, name="induction accuracy", check=check, scheme=scheme, levels=levels, seed=seed
+    )

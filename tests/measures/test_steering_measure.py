@@ -13,6 +13,7 @@ from interp_assert.errors import ContextTooShort, NonFiniteMeasurement, UsagePro
 from interp_assert.measures.steering import (
     class_difference,
     dose_response,
+    dose_responses,
     nll_under_steering,
     slopes_over,
     steering_site,
@@ -43,6 +44,18 @@ def test_in_a_linear_model_the_dose_response_is_the_product_with_the_reader(line
     assert min(abs(expected - other) for other in others) > 0.01
 
 
+def test_directions_go_through_the_model_together_and_do_not_meet(linear: Model) -> None:
+    directions = np.random.default_rng(0).normal(size=(6, steering_linear.WIDTH))
+    before = linear.meter.forward_passes
+    together = dose_responses(linear, ROWS, "blocks.1.resid_post", directions, TARGET, alphas=(-1, 0, 2))
+    assert linear.meter.forward_passes - before == 2  # one for each length
+    for direction, response in zip(directions, together, strict=True):
+        expected = float(direction @ steering_linear.reader(MODULE, 2, TARGET))
+        assert response.slopes == pytest.approx([expected] * 4, abs=1e-5)
+        assert response.metric[:, 2] - response.metric[:, 1] == pytest.approx([2 * expected] * 4, abs=1e-5)
+    assert [response.cost.forward_passes for response in together] == [2, 0, 0, 0, 0, 0]
+
+
 @pytest.mark.parametrize("make", [gpt2, gemma2, mamba], ids=["gpt2", "gemma2", "mamba"])
 def test_alpha_0_is_the_model_itself_and_a_dose_is_linear_at_first(make: Any) -> None:
     model = make()
@@ -50,7 +63,7 @@ def test_alpha_0_is_the_model_itself_and_a_dose_is_linear_at_first(make: Any) ->
     v = np.random.default_rng(0).normal(size=int(model.anatomy.d_model)) * 1e-2
     measured = dose_response(model, ROWS[:3], site, v, TARGET, alphas=(0, 1, 2))
     plain = model.trace(ROWS[:3]).logits[:, -1].double()
-    assert measured.metric[:, 0].tolist() == (plain[:, 3] - plain[:, 7]).tolist()
+    assert measured.metric[:, 0] == pytest.approx((plain[:, 3] - plain[:, 7]).numpy(), abs=1e-5)
     moved = measured.metric - measured.metric[:, :1]
     assert moved[:, 2] == pytest.approx(2 * moved[:, 1], rel=0.1, abs=1e-3)
     assert np.abs(moved[:, 1]).max() > 1e-5
