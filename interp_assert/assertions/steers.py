@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..controls import DIRECTIONS, TwinScore, beats_directions, norm_matched, permuted_by_group, random_weights
+from ..controls import DIRECTIONS, TwinScore, beats_directions, norm_matched, random_weights, shuffle_labels
 from ..errors import UsageProblem
 from ..measures.activations import read_last
 from ..measures.steering import (
@@ -23,7 +23,7 @@ from ..measures.steering import (
     steering_site,
 )
 from ..measures.steering_target import TargetUnknown, resolve_target
-from ..prompts import LabelledTexts
+from ..prompts import LabelledRows, LabelledTexts
 from ..stats import Budget, ControlResult, ErrorLevels, Measurement, SequentialGate, Verdict
 from ..stats.splits import Split, split_by_group
 from .asked import budget_of, levels_of, model_of, seed_of, share_of, twins_of
@@ -149,8 +149,7 @@ def assert_steers(
             ids = resolve_target(model, target, chosen.texts)
         except TargetUnknown as problem:
             return without(str(problem))
-        train = _Training([listed.rows[i] for i in split.train], listed.labels[split.train], split, listed.groups)
-        run = _Run(model, train, chosen, site, ids, tuple(alphas), seed)
+        run = _Run(model, _Training(listed, split), chosen, site, ids, tuple(alphas), seed)
         measured = run.measured()
         gate = SequentialGate(floor, levels=levels, population=len(chosen.clusters))
         gate.update(_steerable(chosen, run.response.slopes > slope).values)
@@ -178,16 +177,24 @@ def assert_steers(
 
 @dataclass(frozen=True, eq=False)
 class _Training:
-    """What a direction is made of: rows and labels of the training part, and the groups that they belong to."""
+    """What a direction is made of: the training part of the labelled rows."""
 
-    rows: list[tuple[int, ...]]
-    labels: NDArray[np.int64]
+    listed: LabelledRows
     split: Split
-    all_groups: tuple[str, ...]
 
     @property
-    def groups(self) -> list[str]:
-        return [self.all_groups[i] for i in self.split.train]
+    def rows(self) -> list[tuple[int, ...]]:
+        return [self.listed.rows[i] for i in self.split.train]
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        return self.listed.labels[self.split.train]
+
+    def shuffled(self, count: int, seed: int) -> NDArray[np.int64]:
+        """(count, rows) labels of the training part dealt out at random, group by group."""
+        generator = np.random.default_rng([seed, 0x5AB])
+        dealt = shuffle_labels(self.listed.labels, self.listed.groups, self.split, generator, count)
+        return np.asarray(dealt[:, self.split.train])
 
     def direction(self, model: Model, site: str) -> Floats:
         """The difference of the class means in this model's own activations."""
@@ -234,10 +241,7 @@ class _Run:
                 f"mean slope against {DIRECTIONS} random directions of the same norm; t-prediction",
             ),
             "shuffled_labels": (
-                [
-                    mean_difference(activations, labels)
-                    for labels in permuted_by_group(self.train.labels, self.train.groups, seed=self.seed)
-                ],
+                [mean_difference(activations, labels) for labels in self.train.shuffled(DIRECTIONS, self.seed)],
                 f"mean slope against {DIRECTIONS} differences of labels dealt out by group; t-prediction",
             ),
         }

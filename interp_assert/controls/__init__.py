@@ -6,7 +6,7 @@ from .bag_of_words import bag_of_words, count_words
 from .diff_of_means import not_worse_than_diff_of_means
 from .embedding import embedding_layer, embedding_site
 from .paired import PairedControl, control_levels
-from .random_directions import DIRECTIONS, beats_directions, norm_matched, permuted_by_group
+from .random_directions import DIRECTIONS, beats_directions, norm_matched
 from .random_weights import random_weights
 from .sequences import shuffled, unrepeated
 from .shuffled_labels import shuffle_labels, shuffled_labels
@@ -28,7 +28,6 @@ __all__ = [
     "embedding_site",
     "norm_matched",
     "not_worse_than_diff_of_means",
-    "permuted_by_group",
     "random_weights",
     "shuffle_labels",
     "shuffled",

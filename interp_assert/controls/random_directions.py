@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import UsageProblem
 from ..stats import ControlResult, compare_with_twins
 
-__all__ = ["DIRECTIONS", "beats_directions", "norm_matched", "permuted_by_group"]
+__all__ = ["DIRECTIONS", "beats_directions", "norm_matched"]
 
 DIRECTIONS = 20
 """meaningless directions of each kind: with so few, a t-prediction; a rank test at .01 would need 99"""
@@ -36,31 +36,6 @@ def norm_matched(direction: ArrayLike, count: int = DIRECTIONS, *, seed: int = 0
         raise UsageProblem(f"a direction of norm {norm} has no random directions of the same norm")
     drawn = np.random.default_rng([seed, 0xD15]).normal(size=(count, given.size))
     return np.asarray(drawn / np.linalg.norm(drawn, axis=1, keepdims=True) * norm)
-
-
-def permuted_by_group(
-    labels: Sequence[int] | NDArray[np.int64], groups: Sequence[str], count: int = DIRECTIONS, *, seed: int = 0
-) -> list[NDArray[np.int64]]:
-    """Labelings without meaning: the labels of a whole group are kept or turned, by the toss of a coin, and where a
-    group has one label only, labels are dealt out among groups.
-
-    So what belongs together stays together. A labelling in which one class is missing is drawn again.
-    """
-    marks = np.asarray(labels, dtype=np.int64)
-    names = sorted(set(groups))
-    place = np.array([names.index(group) for group in groups])
-    pure = all(len(set(marks[place == i].tolist())) == 1 for i in range(len(names)))
-    rng = np.random.default_rng([seed, 0x5AB])
-    found: list[NDArray[np.int64]] = []
-    while len(found) < count:
-        if pure:
-            of_group = np.array([marks[place == i][0] for i in range(len(names))])
-            drawn = rng.permutation(of_group)[place]
-        else:
-            drawn = marks ^ rng.integers(0, 2, len(names))[place]
-        if 0 < drawn.sum() < len(drawn):
-            found.append(drawn)
-    return found
 
 
 def beats_directions(

@@ -12,14 +12,14 @@ from measures.small import gpt2
 from oracles import steering_linear
 from prompts.words import metaspace_tokenizer
 
-from interp_assert.assertions import InterpAssertionError, NotApplicable, assert_steers
+from interp_assert.assertions import InterpAssertionError, NotApplicable, assert_steers, steers_text
 from interp_assert.assertions.steers import DEFAULTS
 from interp_assert.assertions.steers_text import neutral_text
 from interp_assert.errors import BadEdit, NonFiniteMeasurement, UsageProblem
 from interp_assert.measures.activations import read_last
 from interp_assert.measures.steering import class_difference, nll_under_steering
 from interp_assert.models import Model, load, twins, wrap
-from interp_assert.prompts import LabelledTexts, continents
+from interp_assert.prompts import CannotSample, LabelledTexts, continents
 from interp_assert.prompts.documents import GivenDocuments
 from interp_assert.stats import ErrorLevels, Outcome
 from interp_assert.stats.splits import split_by_group
@@ -149,8 +149,14 @@ def test_a_direction_that_ruins_neutral_text_is_refused() -> None:
     assert verdict.reason == "neutral text becomes less likely by more than 0 nats/token"
 
 
-def test_without_neutral_text_there_is_no_pass() -> None:
-    with pytest.raises(NotApplicable, match=r"cannot generate.*give texts.*\(neutral=\)"):
+def test_without_neutral_text_there_is_no_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    def cannot(*arguments: Any) -> Any:
+        raise CannotSample("linear has nothing to start with; give texts=")
+
+    monkeypatch.setattr(steers_text, "SampledDocuments", cannot)
+    with pytest.raises(
+        NotApplicable, match=r"linear has nothing to start with; give texts= as neutral text \(neutral=\)"
+    ):
         steers(linear(), neutral=None)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from interp_assert.controls import beats_directions, norm_matched, permuted_by_group
+from interp_assert.controls import beats_directions, norm_matched
 from interp_assert.errors import UsageProblem
 from interp_assert.stats import Outcome
 
@@ -24,19 +24,6 @@ def test_random_directions_have_the_norm_of_the_real_one_and_no_preference() -> 
 def test_a_direction_without_a_length_has_none(bad: np.ndarray) -> None:
     with pytest.raises(UsageProblem, match="has no random directions of the same norm"):
         norm_matched(bad)
-
-
-def test_labels_are_dealt_out_to_whole_groups() -> None:
-    groups = ["a", "a", "b", "b", "c", "c", "d", "d"]
-    pure = np.array([1, 1, 0, 0, 1, 1, 0, 0])
-    for labels in permuted_by_group(pure, groups, 30):
-        assert labels.sum() == 4
-        assert all(labels[i] == labels[i + 1] for i in range(0, 8, 2))
-    both = np.array([0, 1] * 4)
-    drawn = permuted_by_group(both, groups, 30)
-    for labels in drawn:
-        assert all(labels[i] != labels[i + 1] for i in range(0, 8, 2))
-    assert len({tuple(labels) for labels in drawn}) > 5
 
 
 def test_a_slope_among_those_of_random_directions_does_not_pass() -> None:
