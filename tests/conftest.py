@@ -34,6 +34,14 @@ def pytest_xdist_auto_num_workers() -> int | None:
     return min(cores, MOST_WORKERS) if cores > 1 else 0
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if os.environ.get("INTERP_CALIBRATION") == "1":
+        return
+    for item in items:
+        if item.get_closest_marker("calibration") is not None:
+            item.add_marker(pytest.mark.skip(reason="a long calibration: run it with INTERP_CALIBRATION=1"))
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder ``shared`` beside the checkout; the test is skipped where it is absent."""

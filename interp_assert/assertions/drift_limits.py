@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ..errors import NonFiniteMeasurement, UsageProblem
 from ..measures import DriftScores, ResidualDrift, WeightDrift
 from ..stats import ControlResult, ErrorLevels, Outcome, RatioGate, SequentialGate
+from ..stats.approximate import LOOKS
 from .drift_kinds import LIMITS, LimitKind
 
 __all__ = ["Gated", "gated"]
@@ -105,7 +106,9 @@ Pairs = Callable[[ResidualDrift, int], tuple[NDArray[np.float64], Any]]
 class _AtEveryEntry(Gated):
     """Approximate: means or ratios of means, one gate for the output or for each entry of the residual stream.
 
-    All must hold, so each is tested at the full level for PASS; any may fail, so the level for FAIL is divided.
+    All must hold, so each is tested at the full level for PASS; any may fail, so the level for FAIL is divided. Where
+    not one bit differed on any document (below the first block that was tuned) there is no spread to test, and nothing
+    to doubt: there the limit holds.
     """
 
     approximate = True
@@ -114,16 +117,21 @@ class _AtEveryEntry(Gated):
         super().__init__(kind, limit, levels)
         each = ErrorLevels(pass_=levels.pass_, fail=levels.fail / entries, control=levels.control)
         self.gates = [RatioGate(limit, direction=kind.direction, levels=each) for _ in range(entries)]
+        self.unmoved = [True] * entries
         self.shares: NDArray[np.float64] | None = None
 
     @property
     def reached(self) -> Outcome:
-        outcomes = {gate.outcome for gate in self.gates}
+        outcomes = {
+            Outcome.PASS if unmoved and gate.n >= LOOKS[0] else gate.outcome
+            for gate, unmoved in zip(self.gates, self.unmoved, strict=True)
+        }
         return next((o for o in (Outcome.FAIL, Outcome.INCONCLUSIVE) if o in outcomes), Outcome.PASS)
 
     def update(self, scores: DriftScores) -> None:
         for entry, gate in enumerate(self.gates):
             gate.update(*self._pairs(scores, entry))
+            self.unmoved[entry] &= not self._moved(scores, entry).any()
 
     def _pairs(self, scores: DriftScores, entry: int) -> tuple[NDArray[np.float64], Any]:
         if self.kind.name == "kl":
@@ -135,6 +143,12 @@ class _AtEveryEntry(Gated):
         if self.kind.name == "cosine":
             return residual.cosine[:, entry], 1.0
         return self._hsic_pairs(residual, entry)
+
+    def _moved(self, scores: DriftScores, entry: int) -> NDArray[np.float64]:
+        """By document, something that is 0 if not one bit differed."""
+        if self.kind.part == "output" or scores.residual is None:
+            return scores.total_variation.values
+        return scores.residual.moved[:, entry]
 
     def _hsic_pairs(self, residual: ResidualDrift, entry: int) -> tuple[NDArray[np.float64], Any]:
         """CKA = E[xy] / sqrt(E[xx] E[yy]), and sqrt(E[xx] E[yy]) is the least (w E[xx] + E[yy] / w) / 2 over w > 0: so
@@ -172,7 +186,8 @@ class _AtEveryEntry(Gated):
         return gate.estimate, (max(low, lowest), min(high, highest)) if gate.n else None, gate.n
 
     def needed(self) -> int | None:
-        needs = [gate.needed() for gate in self.gates if gate.outcome is Outcome.INCONCLUSIVE]
+        both = zip(self.gates, self.unmoved, strict=True)
+        needs = [gate.needed() for gate, unmoved in both if gate.outcome is Outcome.INCONCLUSIVE and not unmoved]
         return None if not needs or None in needs else max(need for need in needs if need is not None)
 
 

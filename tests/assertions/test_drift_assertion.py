@@ -62,6 +62,15 @@ class TestTheOracle:
         assert [row["weights"] > 0 for row in by_block] == [False, False, False, True, False]
         assert verdict.details["profile"]["residual"].startswith(f"moved from block {drift_gpt2.MOVED} on")
 
+    def test_where_nothing_moved_the_limit_holds_although_nothing_varies(self) -> None:
+        """Below the tuned block the cosine is 1 in every document."""
+        tuned, base = wrap(drift_gpt2.build(2.0), id="tuned"), wrap(drift_gpt2.build(), id="base")
+        truth = float(drift_gpt2.expected(ROWS[:64], 2.0).cosine.mean(0).min())
+        for value, outcome in ((truth - 0.1, Outcome.PASS), (truth + 0.03, Outcome.FAIL)):
+            verdict = verdict_of(assert_drift_below, tuned, base, cosine=value, texts=ROWS[:130], twins=1)
+            assert verdict.claim_outcome is outcome
+            assert verdict.layer in ("block 3", "block 4")
+
     def test_total_variation_is_gated_on_the_list(self) -> None:
         tuned, base = wrap(drift_gpt2.build(2.0), id="tuned"), wrap(drift_gpt2.build(), id="base")
         rows = ROWS[:60]
