@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .assertions import InterpAssertionError as InterpAssertionError
     from .assertions import NotApplicable as NotApplicable
+    from .assertions import assert_beats_diff_of_means as assert_beats_diff_of_means
     from .assertions import assert_beats_random_weights as assert_beats_random_weights
     from .assertions import assert_conforms as assert_conforms
     from .assertions import assert_drift_below as assert_drift_below
@@ -53,6 +54,7 @@ _ROOMS = {
     "NotApplicable": "assertions",
     "Outcome": "stats",
     "Verdict": "stats",
+    "assert_beats_diff_of_means": "assertions",
     "assert_beats_random_weights": "assertions",
     "assert_conforms": "assertions",
     "assert_drift_below": "assertions",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .beats_diff_of_means import assert_beats_diff_of_means
 from .beats_random_weights import assert_beats_random_weights
 from .conformance import assert_conforms
 from .drift import assert_drift_below
@@ -17,6 +18,7 @@ from .steers import assert_steers
 __all__ = [
     "InterpAssertionError",
     "NotApplicable",
+    "assert_beats_diff_of_means",
     "assert_beats_random_weights",
     "assert_conforms",
     "assert_drift_below",

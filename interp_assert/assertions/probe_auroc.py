@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from math import sqrt
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..controls import (
@@ -17,14 +16,14 @@ from ..controls import (
     shuffled_labels,
 )
 from ..measures import ProbeScores, read_last
-from ..measures.probes import VERSION, ProbeProblem
+from ..measures.probes import ProbeProblem
 from ..prompts import LabelledTexts
-from ..stats import Budget, ControlResult, ErrorLevels, Measurement, Outcome, Split, Verdict
-from ..stats.auroc import auroc, auroc_difference, delong_variance
+from ..stats import Budget, ControlResult, ErrorLevels, Split, Verdict
 from .asked import budget_of, levels_of, model_of, seed_of, share_of, twins_of
 from .engine import halvings
 from .judging import judged
 from .paired_claim import PairedClaim
+from .probe_compared import as_twin_score, or_no_better, won
 from .probe_report import probe_details
 from .probe_task import ProbeTask, data_of, kind_of, named_layer, probe_task
 from .progress import report
@@ -154,9 +153,9 @@ class _Run:
         self.embedding_scores = at_embedding.fit(labels, kind=kind, seed=seed)
         counts = {"words": count_words(rows.texts, rows.rows, task.split)}
         self.words_scores = ProbeProblem(counts, task.split, standardise=False).fit(labels)
-        self.won = self._won(check, self.own)
-        self.won_by_words = self._won(f"{check} by a bag of words", self.words_scores)
-        self.won_by_embedding = self._won(f"{check} at the embedding", self.embedding_scores)
+        self.won = won(task, check, self.own.chosen)
+        self.won_by_words = won(task, f"{check} by a bag of words", self.words_scores.chosen)
+        self.won_by_embedding = won(task, f"{check} at the embedding", self.embedding_scores.chosen)
         self.claim = PairedClaim(bag_of_words(margin, levels), floor, levels)
         self.embedding: PairedControl = embedding_layer(margin, levels)
 
@@ -214,14 +213,15 @@ class _Run:
 
         def trained_on(twin: Model) -> TwinScore:
             read = read_last(twin, rows.rows, self.task.sites, names=rows.texts)
-            return self._score(ProbeProblem(read, self.task.split).fit(rows.labels, kind=self.kind, seed=self.seed))
+            fitted = ProbeProblem(read, self.task.split).fit(rows.labels, kind=self.kind, seed=self.seed)
+            return as_twin_score(self.task, fitted.chosen)
 
         def each(k: int) -> None:
             report(f"{self.check} (random-weights twin {k})", self.model.id, 1, 1)
 
         return random_weights(
             self.model,
-            self._score(self.own),
+            as_twin_score(self.task, self.own.chosen),
             trained_on,
             scheme=scheme,
             n=n,
@@ -230,43 +230,9 @@ class _Run:
             each=each,
         )
 
-    def _won(self, name: str, scores: ProbeScores) -> Measurement:
-        pairs = self.task.pairs
-        return Measurement(name, VERSION, pairs.ids, pairs.wins(scores.chosen), 0, 1, "share of pairs", "higher")
-
-    def _score(self, scores: ProbeScores) -> TwinScore:
-        test, pairs = self.task.split.test, len(self.task.pairs)
-        chosen, labels = scores.chosen[test], self.task.rows.labels[test]
-        error = sqrt(delong_variance(chosen, labels, self.task.test_groups))
-        return TwinScore.auroc(float(auroc(chosen, labels)), error=error, positives=pairs, negatives=pairs)
-
     def _or_no_better(self, result: ControlResult, baseline: ProbeScores) -> ControlResult:
-        """FAIL, approximately, where the pairs leave it open but the whole test part says that the probe is no better.
-
-        A gate on pairs needs hundreds of them to tell that two which are nearly always right do not differ.
-        """
-        if result.outcome is not Outcome.INCONCLUSIVE:
-            return result
-        test = self.task.split.test
-        found = auroc_difference(
-            self.own.chosen[test],
-            baseline.chosen[test],
-            self.task.rows.labels[test],
-            self.task.test_groups,
-            level=self.levels.control,
-        )
-        if found.high >= self.margin:
-            return result
-        return replace(
-            result,
-            outcome=Outcome.FAIL,
-            estimate=found.difference,
-            interval=(found.low, found.high),
-            threshold=self.margin,
-            n=found.n,
-            approximate=True,
-            note=f"AUROC {found.areas[0]:.3f} - {found.areas[1]:.3f}, on the whole test part (DeLong over groups)",
-            details={**result.details, "is_claim": False},
+        return or_no_better(
+            result, self.task, self.own.chosen, baseline.chosen, margin=self.margin, level=self.levels.control
         )
 
 

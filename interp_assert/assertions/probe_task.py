@@ -102,7 +102,7 @@ def probe_task(
     except ContextTooShort as problem:
         return str(problem)
     if rows.data is None or (rows.dropped and rows.n_groups < LEAST_GROUPS):
-        return f"{rows.n_groups} groups are in its vocabulary, at least {LEAST_GROUPS} are needed ({rows.note})"
+        return f"{rows.n_groups} of {data.n_groups} groups are in its vocabulary, at least {LEAST_GROUPS} are needed"
     if split is None:
         rows = rows.some_groups(most_groups, seed)
         split = split_by_group(rows.labels, rows.groups, seed=seed)
@@ -111,6 +111,11 @@ def probe_task(
         split.check(rows.labels, rows.groups)
     test = split.test
     pairs = pair_up(rows.labels[test], [rows.groups[i] for i in test], seed)
+    if len(pairs) < 2:
+        raise UsageProblem(
+            f"the test part of {data.name!r} has {len({rows.groups[i] for i in test})} groups, which make {len(pairs)} "
+            "disjoint pairs; 2 are needed at least and dozens for a decision: give more groups"
+        )
     pairs = Pairs(pairs.ids, test[pairs.positive], test[pairs.negative])
     return ProbeTask(rows, split, pairs, sites, embedding)
 

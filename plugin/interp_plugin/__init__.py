@@ -11,7 +11,7 @@ import pytest
 
 pytest.register_assert_rewrite("interp_suites")
 
-pytest_plugins = ("interp_fixtures.model", "interp_fixtures.claims")
+pytest_plugins = ("interp_fixtures.model", "interp_fixtures.claims", "interp_fixtures.data")
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:

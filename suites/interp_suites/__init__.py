@@ -58,6 +58,12 @@ SHIPPED = (
         no_floor=("controls/permuted_weights", "controls/kept_embeddings"),
     ),
     Suite(
+        "probes",
+        "interp_suites.test_probes",
+        checks=("probes/truth", "probes/sentiment", "probes/tense", "probes/number"),
+        floors=(0.0, 1.0),
+    ),
+    Suite(
         "drift",
         "interp_suites.test_drift",
         checks=("drift/claims", "drift/output", "drift/residual", "drift/weights"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,9 @@ from oracles import gaussian_probe
 
 from interp_assert.errors import NonFiniteMeasurement, UsageProblem
 from interp_assert.measures.probes import KINDS, STRENGTHS, ProbeProblem, probe_scores
+from interp_assert.models import Model, load
+from interp_assert.models.twins import twins
+from interp_assert.prompts import sample_documents
 from interp_assert.stats import Split, split_by_group
 from interp_assert.stats.auroc import auroc
 
@@ -177,3 +181,35 @@ def test_impossible_requests_are_named() -> None:
     features["a"][4] = np.nan
     with pytest.raises(NonFiniteMeasurement, match="is nan"):
         probe_scores(features, labels, split, kind="diff_of_means")
+
+
+@pytest.mark.shared
+def test_the_quotation_probe_of_a_real_model(shared: Path) -> None:
+    """Inside a quotation or not, at 40 positions of 200 stories sampled from the model.
+
+    By block its README has .69 .71 .76 .85 .92 .94, on other stories, and at most .72 with random weights.
+    """
+    model = load(str(shared / "models" / "stories260k"))
+    stories = sample_documents(model, 200, 160)
+    marks = np.array(['"' in model.tokenizer.decode([i]) for i in range(model.vocab_size)])
+    sites = ["blocks.0.resid_pre", "blocks.*.resid_post"]
+
+    def by_block(subject: Model) -> np.ndarray:
+        rng = np.random.default_rng(0)
+        read, labels, groups = [], [], []
+        for places, ids in subject.batches(stories):
+            trace = subject.trace(ids, sites, logits=False)
+            for row, place in enumerate(places):
+                quotes = marks[ids[row].numpy()]
+                positions = rng.permutation(np.flatnonzero(~quotes)[4:])[:40]
+                read.append(np.stack([values[row, positions].numpy() for values in trace.values()]))
+                labels += (np.cumsum(quotes)[positions] % 2).tolist()
+                groups += [str(place)] * len(positions)
+        joined = np.concatenate(read, 1)
+        features = {str(block): values for block, values in enumerate(joined)}
+        return probe_scores(features, labels, split_by_group(labels, groups)).test
+
+    found = by_block(model)
+    np.testing.assert_allclose(found, [0.69, 0.71, 0.76, 0.85, 0.92, 0.94], atol=0.07)
+    assert (np.diff(found[1:]) > 0).all()
+    assert by_block(next(twins(model))).max() <= 0.72

@@ -55,6 +55,7 @@ class TestAnUnusedPlugin:
         assert own == [
             "interp_fixtures",
             "interp_fixtures.claims",
+            "interp_fixtures.data",
             "interp_fixtures.model",
             "interp_plugin",
             "interp_plugin.activation",

@@ -15,6 +15,7 @@ from packaging import version
 
 import interp_fixtures.zoo
 from interp_assert.conformance import CHECKS
+from interp_assert.prompts import SHIPPED_SETS
 from interp_assert.records import read_results
 from interp_suites import SHIPPED
 
@@ -56,7 +57,7 @@ class TestTheDefaultModel:
                 "interp::circuits::test_induction?zoo:gpt_neox? PASSED*",
                 "interp::lens::test_crossover?zoo:gpt_neox? PASSED*",
                 "model * architecture * parameters * induction * lens crossover * verdicts * passes * seconds",
-                "zoo:gpt_neox  gpt_neox * K * (*x) * block * of * PASS *",
+                "zoo:gpt_neox  gpt_neox * K * (*x) * block * of * PASS*",
                 "interp: results written to *out.json",
             ]
         )
@@ -70,12 +71,14 @@ class TestTheDefaultModel:
         )
         assert len(model["sha256"]) == 64
         checks = {check["nodeid"].partition("[")[0]: check for check in results.checks}
-        assert {check["verdict"] for check in results.checks} == {"PASS"}
+        asked = [check for check in results.checks if not check["check"].startswith("probes/")]
+        assert {check["verdict"] for check in asked} == {"PASS"}
+        assert {check["verdict"] for check in results.checks if check not in asked} == {"NOT_APPLICABLE"}
         assert {"interp::circuits::test_induction", "interp::lens::test_crossover", "test_mine.py::test_it_copies"} < {
             *checks
         }
         assert {nodeid.split("::")[1] for nodeid in checks if nodeid.startswith("interp::")} == {*default}
-        for check in results.checks:
+        for check in asked:
             assert check["forward_passes"] > 0
             assert check["tokens"] > 0
             assert check["controls"]
@@ -91,6 +94,7 @@ class TestARealModelThatDoesNotInduce:
     def test_fails_with_its_evidence_and_exit_1(self, real: pytest.Pytester, shared: Path) -> None:
         result = real.runpytest_subprocess(
             f"--interp-model=stories={shared / 'models' / 'stories260k'}",
+            "--interp-suites=circuits,lens",
             "--interp-json=out.json",
             "--interp-budget=standard",
             "--interp-suites=circuits,lens",
@@ -221,6 +225,7 @@ class TestTheCatalogue:
         decided = {
             "circuits": [induction.CHECK],
             "lens": [lens_crossover.CHECK],
+            "probes": [f"probes/{name}" for name in SHIPPED_SETS],
             "controls": ["controls/permuted_weights", "controls/kept_embeddings", steers.CHECK],
             "anatomy": [f"anatomy/{name}" for name in ANATOMY],
         }
