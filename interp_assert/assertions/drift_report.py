@@ -161,4 +161,4 @@ def _parts_line(parts: Sequence[dict[str, Any]], one: str) -> str:
     if not parts:
         return "none moved"
     named = [f"{part['block']}.{part[one]} ({part['moved']:.2g})" for part in parts[:5] if part["moved"] is not None]
-    return f"moved most: {', '.join(named)}"
+    return f"moved most (block.{one} as in sites, from 0): {', '.join(named)}"

@@ -364,7 +364,11 @@ class TestFineTunes:
         assert "circuits/induction" in verdict.details["flipped"]
         assert "flipped: circuits/induction" in verdict.reason
         shown = str(caught.value)
-        for words in ("residual   moved from the embedding on, most at block", "heads      moved most:", "FLIPPED"):
+        for words in (
+            "residual   moved from the embedding on, most at block",
+            "heads      moved most (block.head as in sites, from 0): ",
+            "FLIPPED",
+        ):
             assert words in shown
         by_block = [row["residual"] for row in verdict.details["by_block"]]
         assert max(by_block[1:]) > 5 * by_block[0], "the blocks moved, not the embedding"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,8 @@ from oracles import drift_gpt2
 from interp_assert.errors import ContextTooShort, NonFiniteMeasurement, UsageProblem
 from interp_assert.measures import DriftScores, ResidualDrift, measure_drift, measure_weight_drift, output_drift
 from interp_assert.measures import drift as drift_module
-from interp_assert.models import Model, wrap
-from interp_assert.prompts import Document
+from interp_assert.models import Model, load, wrap
+from interp_assert.prompts import Document, SampledDocuments
 
 from .small import gpt2, mamba
 
@@ -194,6 +195,24 @@ class TestArchitectures:
         assert measure_weight_drift(scaled, base).blocks == pytest.approx(
             0.01 * np.ones(base.anatomy.n_blocks), rel=1e-3
         )
+
+
+@pytest.mark.shared
+def test_noise_in_one_block_of_a_real_model_is_found_there(shared: Path) -> None:
+    base = load(str(shared / "models" / "stories260k"))
+    noisy = wrap(copy.deepcopy(base.module), base.tokenizer, id="noisy")
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, parameter in noisy.module.named_parameters():
+            if ".layers.2." in name:
+                parameter.add_(0.02 * parameter.std() * torch.randn(parameter.shape, generator=generator))
+    scores = measure_drift(noisy, base, SampledDocuments(base, 24).take(0, 16), parts=True)
+    assert scores.residual is not None
+    assert not scores.residual.moved[:, :3].any()
+    assert scores.residual.moved[:, 3:].all()
+    assert np.flatnonzero(measure_weight_drift(noisy, base).blocks).tolist() == [2]
+    heads, neurons = scores.moved
+    assert {row["block"] for row in heads.top(4) + neurons.top(4)} == {2}
 
 
 class TestHeadsAndNeurons:
