@@ -19,7 +19,11 @@ if TYPE_CHECKING:
     from .assertions import assert_lens_crossover as assert_lens_crossover
     from .assertions import assert_measured as assert_measured
     from .assertions import assert_probe_auroc as assert_probe_auroc
+    from .assertions import assert_sae_variance_explained as assert_sae_variance_explained
     from .assertions import assert_steers as assert_steers
+    from .coders import load_coder as load_coder
+    from .coders import save_coder as save_coder
+    from .coders import train_coder as train_coder
     from .errors import InterpError as InterpError
     from .measures import measurement as measurement
     from .models import Family as Family
@@ -60,16 +64,20 @@ _ROOMS = {
     "assert_drift_below": "assertions",
     "assert_induction": "assertions",
     "assert_lens_crossover": "assertions",
+    "assert_sae_variance_explained": "assertions",
     "assert_measured": "assertions",
     "assert_probe_auroc": "assertions",
     "labelled_set": "prompts",
     "assert_steers": "assertions",
     "load": "models",
+    "load_coder": "coders",
     "measurement": "measures",
     "profile": "profiles",
     "read_labelled": "prompts",
     "register_family": "models",
     "register_kernel": "models",
+    "save_coder": "coders",
+    "train_coder": "coders",
     "wrap": "models",
 }
 

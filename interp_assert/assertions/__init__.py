@@ -14,6 +14,7 @@ from .probe_auroc import assert_probe_auroc
 from .progress import reporting
 from .recording import recording
 from .steers import assert_steers
+from .variance_explained import assert_sae_variance_explained
 
 __all__ = [
     "InterpAssertionError",
@@ -26,6 +27,7 @@ __all__ = [
     "assert_lens_crossover",
     "assert_measured",
     "assert_probe_auroc",
+    "assert_sae_variance_explained",
     "assert_steers",
     "recording",
     "reporting",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .metrics import evaluate_coders as evaluate_coders
     from .reading import SiteReader as SiteReader
     from .recipe import Recipe as Recipe
+    from .recipe import recipe_for as recipe_for
     from .training import fit_coders as fit_coders
     from .training import train_coder as train_coder
     from .training import train_coders as train_coders
@@ -30,6 +31,7 @@ _MODULES = {
     "CoderScores": "metrics",
     "CrossEntropyRecovered": "cross_entropy",
     "Recipe": "recipe",
+    "recipe_for": "recipe",
     "SiteReader": "reading",
     "cross_entropy_recovered": "cross_entropy",
     "evaluate_coders": "metrics",

@@ -25,7 +25,7 @@ class Recipe:
     """active latents per vector, for kinds that keep the k largest"""
     l1: float | None = None
     """weight of the mean absolute code, for kinds that are sparse by a penalty"""
-    steps: int = 500
+    steps: int = 400
     """of Adam"""
     batch: int = 256
     """vectors per step"""

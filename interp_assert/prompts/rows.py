@@ -5,15 +5,15 @@ train on apart from those to judge on.
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
 
 from ..errors import TokenOutOfRange, UsageProblem
-from .documents import SampledDocuments
 from .pool import bos_id
-from .sampled import CannotSample
+from .sampled import CannotSample, sample_documents
 
 if TYPE_CHECKING:
     from ..models import Model
@@ -23,6 +23,8 @@ __all__ = ["CorpusRows", "Row", "RowSource", "SampledRows", "rows_of"]
 Row = tuple[int, ...]
 """Token ids of one row, the model's BOS first if it has one."""
 
+_ROUND, _MOST = 64, 512
+"""rows that a round of sampling fills, and documents that it takes at most"""
 _IDLE = 256
 """rows that the model writes without a new one among them before it is given up"""
 
@@ -99,18 +101,22 @@ class SampledRows:
         return [(name, row) for row, name in list(self._judged.items())[start : start + count]]
 
     def _written(self, purpose: int) -> Iterator[Row]:
-        """Rows without end, for one purpose."""
-        seed = int(np.random.default_rng([self.seed, 0x40C5, purpose]).integers(2**62))
-        documents = SampledDocuments(self.model, self.length, seed)
-        row: list[int] = []
-        taken = 0
-        while True:
-            [document] = documents.take(taken, 1)
-            taken += 1
-            row += document.ids
-            if len(row) >= self.length:
-                yield tuple(row[: self.length])
-                row = []
+        """Rows without end, for one purpose. Documents are sampled in rounds: first a few, then as many as fill
+        ``_ROUND`` rows if they go on to be as long.
+        """
+        count, written, row = _ROUND, [0, 0], list[int]()
+        for number in itertools.count():
+            seed = int(np.random.default_rng([self.seed, 0x40C5, purpose, number]).integers(2**62))
+            documents = [d for d in sample_documents(self.model, count, self.length, seed=seed) if len(d) > 1]
+            if not documents:
+                raise CannotSample(f"{self.model.id} ends every document that it begins; give a corpus")
+            for document in documents:
+                row += document
+                if len(row) >= self.length:
+                    yield tuple(row[: self.length])
+                    row = []
+            written = [written[0] + count, written[1] + sum(map(len, documents))]
+            count = min(_MOST, max(_ROUND, _ROUND * self.length * written[0] // written[1]))
 
 
 class CorpusRows:

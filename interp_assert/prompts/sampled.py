@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["CannotSample", "sample_documents"]
 
+_CACHED = 4
+"""times as many rows as may go through the model whole: with a cache each step is of one token a row"""
 _NOT_FINITE = "{}: no text can be sampled, its probabilities are not finite; try --interp-dtype float32"
 
 
@@ -61,10 +63,11 @@ def sample_documents(model: Model, count: int, length: int, *, seed: int = 0) ->
     devices = [] if model.device.type == "cpu" else [model.device]
     with torch.random.fork_rng(devices, device_type=model.device.type if devices else "cuda"):
         torch.manual_seed(seed)
-        rows = max(1, model.batch_tokens // length)
+        steps = generates and config.use_cache
+        rows = max(1, (_CACHED if steps else 1) * model.batch_tokens // length)
         for first in range(0, count, rows):
             prompt = torch.tensor(starts[first : first + rows], device=model.device)[:, None]
-            out = _generate(model, prompt, config) if generates else _step_by_step(model, prompt, length, ends)
+            out = _generate(model, prompt, config) if steps else _step_by_step(model, prompt, length, ends)
             documents += [_cut(row, set(ends)) for row in out.tolist()]
     return documents
 
@@ -87,19 +90,23 @@ def _generate(model: Model, prompt: torch.Tensor, config: Any) -> torch.Tensor:
 
 
 def _step_by_step(model: Model, ids: torch.Tensor, length: int, ends: list[int]) -> torch.Tensor:
-    """The same for a module without ``generate``: every step reads the whole text again."""
+    """The same without a cache: every step reads the text so far again, of the rows that go on."""
     import torch
 
     stop = torch.tensor(ends, dtype=ids.dtype, device=ids.device)
-    done = torch.zeros(len(ids), dtype=torch.bool, device=ids.device)
-    while ids.shape[1] < length and not done.all():
-        probabilities = model.trace(ids, positions=[-1]).logits[:, -1].float().softmax(-1)
+    written = ids.new_full((len(ids), length), ends[0] if ends else 0)
+    written[:, :1] = ids
+    going = torch.arange(len(ids), device=ids.device)
+    for step in range(1, length):
+        probabilities = model.trace(written[going, :step], positions=[-1]).logits[:, -1].float().softmax(-1)
         if not probabilities.isfinite().all():
             raise NonFiniteMeasurement(_NOT_FINITE.format(model.id))
-        drawn = torch.multinomial(probabilities, 1)
-        ids = torch.cat([ids, drawn], 1)
-        done |= torch.isin(drawn[:, 0], stop)
-    return ids
+        drawn = torch.multinomial(probabilities, 1)[:, 0]
+        written[going, step] = drawn
+        going = going[~torch.isin(drawn, stop)]
+        if not len(going):
+            break
+    return written
 
 
 def _starts(model: Model, count: int, seed: int) -> list[int]:
