@@ -134,6 +134,12 @@ OPTIONS = (
         kind="list",
     ),
     Option(
+        "coder",
+        "A sparse autoencoder to judge, as SAELens and save_coder write it: SITE=DIRECTORY, such as "
+        "blocks.6.resid_post=./sae, or the directory alone if it says its site. Default: the suite trains one.",
+        metavar="SITE=DIR",
+    ),
+    Option(
         "suites",
         "Which shipped suites run: names separated by commas, none, or all, which are those that need not be named "
         "(anatomy, backends and timing do). Default: all, unless paths are given on the command line.",

@@ -88,6 +88,7 @@ def make_plan(config: pytest.Config, chosen: Mapping[str, Chosen]) -> Plan:
         models=models,
         base=base,
         floors=floors,
+        coder=_coder(chosen["coder"], config.invocation_params.dir),
         budget=chosen["budget"].value,
         alpha_pass=chosen["alpha-pass"].value,
         alpha_fail=chosen["alpha-fail"].value,
@@ -223,6 +224,17 @@ def _suites_of_ids(pasted: Iterable[str], known: Mapping[str, Suite], has_base: 
         every = (suite for suite in known.values() if not suite.by_name_only and (has_base or not suite.needs_base))
         names.update((suite.name, None) for suite in every)
     return tuple(known[name] for name in names)
+
+
+def _coder(chosen: Chosen, start: Path) -> tuple[str | None, Path] | None:
+    """``SITE=DIRECTORY``, or a directory that says its site itself."""
+    if chosen.value is None:
+        return None
+    site, _, directory = chosen.value.rpartition("=")
+    path = start / os.path.expanduser(directory)
+    if not path.is_dir():
+        raise pytest.UsageError(f"{chosen.source}={chosen.value}: no directory {directory!r}; write SITE=DIRECTORY")
+    return site or None, path
 
 
 def _floors(chosen: Chosen, known: Mapping[str, Suite]) -> dict[str, float]:

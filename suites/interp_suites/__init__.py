@@ -50,6 +50,7 @@ _ANATOMY = (
 SHIPPED = (
     Suite("circuits", "interp_suites.test_circuits", checks=("circuits/induction",), floors=(0.0, 1.0)),
     Suite("lens", "interp_suites.test_lens", checks=("lens/crossover",), floors=(0.0, 1.0)),
+    Suite("coders", "interp_suites.test_coders", checks=("coders/variance_explained",), floors=(0.0, 1.0)),
     Suite(
         "controls",
         "interp_suites.test_controls",

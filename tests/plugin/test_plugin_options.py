@@ -100,6 +100,7 @@ class TestWhatIsRefused:
             ("--interp-floor=toy/claim=high", "*write toy/claim=NUMBER; 'high' is no number"),
             ("--interp-floor=toy/claim=inf", "*a floor of toy/claim is a number of at least -inf and below inf"),
             ("--interp-floor=lens/crossover=1", "*a floor of lens/crossover is a number of at least 0 and below 1"),
+            ("--interp-coder=embed=./no", "--interp-coder=embed=./no: no directory './no'; write SITE=DIRECTORY"),
             ("--interp-model=zoo:a,,zoo:b", "--interp-model=zoo:alpha,zoo:a,,zoo:b: an empty model id; write*"),
             ("--interp-model=@step1", "*no revision comes before it"),
             ("--interp-model=x=./a,x=./b", "two models have the name 'x': x=./a and x=./b"),

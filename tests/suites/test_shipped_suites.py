@@ -82,7 +82,7 @@ class TestTheDefaultModel:
             assert check["forward_passes"] > 0
             assert check["tokens"] > 0
             assert check["controls"]
-            assert {control["verdict"] for control in check["controls"]} == {"PASS"}
+            assert {control["verdict"] for control in check["controls"] if control["required"]} == {"PASS"}
         assert checks["test_mine.py::test_it_copies"]["threshold"] == 0.5
         xml = (real.path / "junit.xml").read_text()
         assert len(list(ElementTree.fromstring(xml).iter("property"))) == len(results.checks)
@@ -186,6 +186,32 @@ class TestAModelThatChangesWhileItIsMeasured:
         assert one["controls"] == other["controls"]
 
 
+class TestCoders:
+    def test_a_coder_of_the_users_is_judged(self, real: pytest.Pytester) -> None:
+        save(llama(), real.path / "tiny")
+        real.makepyfile(
+            make="""
+            from interp_assert import load, save_coder, train_coder
+            coder = train_coder(load("./tiny"), site="blocks.1.resid_post", length=16, steps=5, tokens=200, k=4)
+            coder.origin = None
+            save_coder(coder, "sae")
+            """
+        )
+        assert real.runpython(real.path / "make.py").ret == 0
+        result = real.runpytest_subprocess(
+            "--interp-model=tiny=./tiny",
+            "--interp-suites=coders",
+            "--interp-coder=blocks.1.resid_post=./sae",
+            "--interp-floor=coders/variance_explained=0.99",
+            "--interp-json=out.json",
+        )
+        assert result.ret == pytest.ExitCode.TESTS_FAILED
+        [check] = read_results(real.path / "out.json").checks
+        assert (check["verdict"], check["layer"], check["details"]["tau"]) == ("FAIL", "blocks.1.resid_post", 0.99)
+        assert check["details"]["coder"]["k"] == 4
+        assert check["details"]["recipe"] is None
+
+
 class TestTiming:
     def test_facts_stand_beside_every_time(self, real: pytest.Pytester) -> None:
         result = real.runpytest_subprocess(
@@ -220,12 +246,13 @@ class TestTiming:
 
 class TestTheCatalogue:
     def test_names_the_checks_that_the_suites_decide(self) -> None:
-        from interp_assert.assertions import induction, lens_crossover, steers
+        from interp_assert.assertions import induction, lens_crossover, steers, variance_explained
 
         decided = {
             "circuits": [induction.CHECK],
             "lens": [lens_crossover.CHECK],
             "probes": [f"probes/{name}" for name in SHIPPED_SETS],
+            "coders": [variance_explained.CHECK],
             "controls": ["controls/permuted_weights", "controls/kept_embeddings", steers.CHECK],
             "anatomy": [f"anatomy/{name}" for name in ANATOMY],
         }
