@@ -144,19 +144,21 @@ class TwinScore:
     def of(cls, measured: Measurement) -> TwinScore:
         """A measurement's estimate: on the logit scale of its range if that is bounded, else as it is.
 
-        ``direction="lower"`` turns the scale. The error is that of clusters; of values that all lie at an end of their
-        range it is that of as many independent trials, so that a score of 0 on every cluster is not taken for certain.
+        ``direction="lower"`` turns the scale. The error is that of clusters. Of values that all lie at an end of their
+        range it is that of as many independent trials, so that a score of 0 on every cluster is not taken for certain;
+        ``details["trials"]`` of the measurement says how many trials a cluster's value is the share of, 1 without it.
         """
         lower, values = measured.direction == "lower", measured.values
         if isinf(measured.lo) or isinf(measured.hi):
             return cls.identity(measured.estimate, error=_error(values), n=measured.n, lower=lower)
         shares = (values - measured.lo) / (measured.hi - measured.lo)
-        hits, trials = float(shares.mean()) * measured.n, measured.n
-        scaled, of_trials = logit_count(min(max(hits, 0.0), float(trials)), trials)
+        trials = measured.n * int(measured.details.get("trials", 1))
+        hits = min(max(float(shares.mean()) * trials, 0.0), float(trials))
+        scaled, of_trials = logit_count(hits, trials)
         p = (hits + 0.5) / (trials + 1)
         error = of_trials if np.isin(shares, (0.0, 1.0)).all() else _error(shares) / (p * (1.0 - p))
         scale = TwinScale("logit", measured.lo, measured.hi, lower)
-        return cls(measured.estimate, -scaled if lower else scaled, error, measured.n, scale)
+        return cls(measured.estimate, -scaled if lower else scaled, error, measured.n, scale, trials)
 
 
 def _error(values: NDArray[np.float64]) -> float:

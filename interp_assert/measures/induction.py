@@ -148,6 +148,7 @@ def measure_repeated_accuracy(model: Model, clusters: Sequence[RepeatedTokens]) 
         1,
         "share of tokens",
         "higher",
+        details={"trials": n - 1},
         cost=span.cost,
     )
 

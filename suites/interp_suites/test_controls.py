@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from interp_assert import Model, assert_beats_random_weights, assert_measured, assert_steers
+from interp_assert import Measurement, Model, assert_beats_random_weights, assert_measured, assert_steers
 from interp_assert.assertions import InterpAssertionError
-from interp_assert.controls import TwinScore
 from interp_assert.measures import measure_repeated_accuracy
 from interp_assert.profiles import own_measurements
 from interp_assert.prompts import RepeatedTokenStream, continents, token_pool
@@ -61,11 +60,9 @@ def beats_twins(model: Model, scheme: str, check: str, settings: dict[str, Any])
     """
     levels, seed = settings["levels"], settings["seed"]
 
-    def induction(subject: Model) -> TwinScore:
+    def induction(subject: Model) -> Measurement:
         clusters = RepeatedTokenStream(token_pool(subject), seed=seed).take(0, CLUSTERS)
-        accuracy = measure_repeated_accuracy(subject, clusters)
-        trials = CLUSTERS * (clusters[0].n - 1)
-        return TwinScore.proportion(accuracy.estimate * trials, trials, accuracy.values)
+        return measure_repeated_accuracy(subject, clusters)
 
     assert_beats_random_weights(
         induction, model, name="induction accuracy", check=check, scheme=scheme, levels=levels, seed=seed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import inf, log, nan
 
 import numpy as np
@@ -60,6 +61,13 @@ def test_a_bounded_measurement_is_a_proportion_of_its_range() -> None:
     assert score.scale.name == "logit on [-1, 1]"
     lower = TwinScore.of(measured([0.5, 0.0, 0.25], lo=-1.0, direction="lower"))
     assert lower.scaled == -score.scaled
+
+
+def test_a_cluster_may_stand_for_many_trials() -> None:
+    none = measured([0.0] * 8)
+    alone, many = TwinScore.of(none), TwinScore.of(replace(none, details={"trials": 19}))
+    assert (alone.scaled, alone.error) == logit_count(0, 8)
+    assert (many.scaled, many.error, many.trials) == (*logit_count(0, 8 * 19), 152)
 
 
 def test_an_unbounded_measurement_is_compared_as_it_is() -> None:

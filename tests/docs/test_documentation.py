@@ -64,6 +64,11 @@ def test_the_code_blocks_run(document: Path, tmp_path: Path, shell: Shell) -> No
             run_commands(block, tmp_path, shell)
 
 
+def test_the_worked_example_of_a_measurement_is_short() -> None:
+    [example] = [block for block in blocks_of(ROOT / "docs" / "own-measurements.md") if block.file]
+    assert len(example.code.splitlines()) < 30
+
+
 def run_commands(block: Block, folder: Path, shell: Shell) -> None:
     statuses = []
     for line in block.code.splitlines():
