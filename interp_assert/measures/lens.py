@@ -7,7 +7,7 @@ counted from 1; the last entry equals the model's own logits.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,14 +17,13 @@ from numpy.typing import NDArray
 from ..errors import NonFiniteMeasurement, UsageProblem
 from ..prompts import Fact, ResolvedFacts
 from ..stats import Cost
-from .passes import check_context, chunks, in_passes
+from .passes import check_context, chunks, elements_at_once, in_passes
 from .tokens import in_full, kl_to, rank_of
 
 if TYPE_CHECKING:
     import torch
 
     from ..models import Model
-    from ..models.trace import Trace
 
 __all__ = [
     "VERSION",
@@ -109,18 +108,14 @@ def measure_logit_lens(
     if decoys is not None and len(decoys) != len(chosen):
         raise UsageProblem(f"{len(decoys)} decoy targets for {len(chosen)} facts; give one for each")
     check_context(model, max(len(fact.ids) for fact in chosen), "use shorter templates")
-    # A row carries its targets behind its prompt, so that batches may be formed in any order.
     targets = [(fact.target_id, fact.target_id if decoys is None else int(decoys[i])) for i, fact in enumerate(chosen)]
-    rows = [(*fact.ids, *pair) for fact, pair in zip(chosen, targets, strict=True)]
     sites = lens_sites(model)
-
-    def run(batch: torch.Tensor) -> dict[str, torch.Tensor]:
-        trace = model.trace(batch[:, :-2], sites, positions=[-1], logits=False)
-        return _read(model, trace, sites, batch[:, -2:])
-
     with model.metered() as span:
-        results = in_passes(model, rows, run, kept_per_row=len(sites) * int(model.anatomy.d_model))
-    both, p, kl = (np.stack([r[key].numpy() for r in results]) for key in ("rank", "p", "kl"))
+        results = [
+            _read(model, [fact.ids for fact in chosen[part]], targets[part], sites)
+            for part in _groups(len(chosen), len(sites) * int(model.anatomy.d_model), model.device)
+        ]
+    both, p, kl = (np.concatenate([r[key].numpy() for r in results]) for key in ("rank", "p", "kl"))
     _check_finite(model, chosen, p, kl)
     rank = both[..., 0]
     return LensScores(
@@ -156,20 +151,40 @@ def entry_logits(model: Model, residual: torch.Tensor) -> torch.Tensor:
     return in_full(model.unembed(residual))
 
 
-def _read(model: Model, trace: Trace, sites: list[str], targets: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Rank (row, entry, 2) of both targets, p and KL (row, entry) of the first, all on the CPU."""
+def _groups(count: int, kept: int, device: torch.device) -> Iterator[slice]:
+    """Slices of prompts whose residual streams, ``kept`` numbers each, are held together until they are read out."""
+    size = max(1, elements_at_once(device) // 4 // max(1, kept))
+    return (slice(start, min(start + size, count)) for start in range(0, count, size))
+
+
+def _read(
+    model: Model, rows: Sequence[Sequence[int]], targets: Sequence[tuple[int, int]], sites: list[str]
+) -> dict[str, torch.Tensor]:
+    """Rank (row, entry, 2) of both targets, p and KL (row, entry) of the first, all on the CPU.
+
+    All rows go through the model before any is read out: prompts of different lengths make small batches, and reading
+    out costs the whole unembedding for each.
+    """
     import torch
 
-    streams = [trace[site][:, -1] for site in sites]
+    def run(batch: torch.Tensor) -> torch.Tensor:
+        trace = model.trace(batch, sites, positions=[-1], logits=False)
+        last = trace[sites[-1]].device
+        return torch.stack([trace[site][:, -1].to(last) for site in sites], 1)
+
+    streams = torch.stack(in_passes(model, rows, run, kept_per_row=len(sites) * int(model.anatomy.d_model)))
+    wanted = torch.tensor(targets, device=streams.device)
     pieces: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
-    for part in chunks(len(targets), int(model.vocab_size), targets.device):
-        wanted, final = targets[part], entry_logits(model, streams[-1][part]).log_softmax(-1)
+    for part in chunks(len(rows), int(model.vocab_size), streams.device):
+        final_logits = entry_logits(model, streams[part, -1])
+        final, chosen = final_logits.log_softmax(-1), wanted[part].to(final_logits.device)
         ranks, log_p, kl = [], [], []
-        for stream in streams:
-            logits = entry_logits(model, stream[part])
-            ranks.append(torch.stack([rank_of(logits, wanted[:, 0]), rank_of(logits, wanted[:, 1])], -1))
-            read = logits.log_softmax(-1)
-            log_p.append(read.gather(-1, wanted[:, :1])[:, 0].double())
+        for entry in range(len(sites)):
+            is_last = entry == len(sites) - 1
+            logits = final_logits if is_last else entry_logits(model, streams[part, entry])
+            ranks.append(torch.stack([rank_of(logits, chosen[:, 0]), rank_of(logits, chosen[:, 1])], -1))
+            read = final if is_last else logits.log_softmax(-1)
+            log_p.append(read.gather(-1, chosen[:, :1])[:, 0].double())
             kl.append(kl_to(final, read).double())
         pieces.append((torch.stack(ranks, 1).cpu(), torch.stack(log_p, 1).cpu(), torch.stack(kl, 1).cpu()))
     rank, log_p_all, kl_all = (torch.cat(part) for part in zip(*pieces, strict=True))
