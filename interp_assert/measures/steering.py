@@ -31,6 +31,7 @@ __all__ = [
     "ALPHAS",
     "VERSION",
     "DoseResponse",
+    "NoDirection",
     "class_difference",
     "dose_response",
     "dose_responses",
@@ -44,6 +45,10 @@ VERSION = 1
 ALPHAS = (-2.0, -1.0, 0.0, 1.0, 2.0)
 
 Floats = NDArray[np.float64]
+
+
+class NoDirection(UsageProblem):
+    """Both classes have the same mean activation."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +81,7 @@ def class_difference(
 ) -> dict[str, Floats]:
     """{site: mean of class 1 - mean of class 0}, float64 (width,), at the last position of each row.
 
-    Raises UsageProblem if a class has no row, or if the means are the same.
+    Raises UsageProblem if a class has no row, NoDirection if the means are the same.
     """
     marks = np.asarray(labels)
     if len(marks) != len(rows) or not {0, 1} <= set(marks.tolist()):
@@ -86,7 +91,7 @@ def class_difference(
     for site, values in read.items():
         found[site] = difference = mean_difference(values, marks)
         if not difference.any():
-            raise UsageProblem(f"{model.id}: both classes have the same mean at {site}, so there is no direction there")
+            raise NoDirection(f"{model.id}: both classes have the same mean at {site}, so there is no direction there")
     return found
 
 

@@ -9,7 +9,7 @@ from ..assertions import NotApplicable
 from ..assertions.asked import budget_of, model_of, seed_of
 from ..assertions.progress import report
 from ..assertions.reasons import LACKING
-from ..errors import NonFiniteMeasurement
+from ..errors import ModelBroken, NonFiniteMeasurement
 from ..stats import Budget
 from .figure import Figure, Profile, Request, not_finite
 from .listening import made_known
@@ -62,3 +62,5 @@ def _measured(measure: ProfiledMeasure, model: Model, asked: Request) -> Sequenc
         return [Figure.none(measure.name, measure.quantity, str(problem))]
     except NonFiniteMeasurement as problem:
         return [not_finite(measure.name, measure.quantity, problem)]
+    except ModelBroken as problem:
+        return [Figure.none(measure.name, measure.quantity, str(problem), broken=True)]

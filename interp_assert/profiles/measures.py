@@ -21,7 +21,11 @@ __all__ = ["GROUP", "SHIPPED", "ProfiledMeasure", "own_measurements", "profiled_
 
 GROUP = "interp_assert.measures"
 
-SHIPPED = ("interp_assert.profiles.induction:MEASURE", "interp_assert.profiles.lens:MEASURE")
+SHIPPED = (
+    "interp_assert.profiles.induction:MEASURE",
+    "interp_assert.profiles.lens:MEASURE",
+    "interp_assert.profiles.steering:MEASURE",
+)
 """where each measurement's entry is, in the order of the columns"""
 
 

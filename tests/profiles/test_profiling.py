@@ -10,13 +10,26 @@ from typing import Any
 import numpy as np
 import pytest
 from measures.small import gpt2
+from oracles import steering_linear
+from prompts.words import metaspace_tokenizer
 
 from interp_assert.assertions import recording
 from interp_assert.errors import UsageProblem
 from interp_assert.measures import measure_induction, measurement
-from interp_assert.models import Model, load
-from interp_assert.profiles import Figure, ProfiledMeasure, Request, measures, profile, profiled_measures, profiling
-from interp_assert.prompts import RepeatedTokenStream, token_pool
+from interp_assert.measures.activations import read_last
+from interp_assert.models import Model, load, wrap
+from interp_assert.profiles import (
+    Figure,
+    ProfiledMeasure,
+    Request,
+    measures,
+    profile,
+    profiled_measures,
+    profiling,
+    steering,
+)
+from interp_assert.prompts import LabelledTexts, RepeatedTokenStream, continents, token_pool
+from interp_assert.stats.splits import split_by_group
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +56,7 @@ def brought(monkeypatch: pytest.MonkeyPatch, **loaded: Any) -> None:
 
 def test_every_cluster_of_the_budget_is_measured_and_the_interval_holds_the_value(neox: Model) -> None:
     made = profile(neox, budget=24, seed=3)
-    induction, lens = made.figures
+    induction, lens, *_ = made.figures
     clusters = RepeatedTokenStream(token_pool(neox), 20, 3).take(0, 24)
     assert induction.value == measure_induction(neox, clusters, heads=False).accuracy.estimate
     assert induction.n == 24
@@ -55,6 +68,37 @@ def test_every_cluster_of_the_budget_is_measured_and_the_interval_holds_the_valu
         assert not figure.approximate
     assert induction.details["prefix_matching"]["best_heads"]
     assert made.costs["circuits/induction"].forward_passes > 0
+
+
+def test_steering_in_a_linear_model_is_the_product_with_the_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = continents().texts
+    data = LabelledTexts(
+        "lands",
+        tuple(f"{text.split()[0]} {kind}{i}" for i, text in enumerate(texts[:60]) for kind in ("a", "e")),
+        (0, 1) * 60,
+        tuple(f"group {i}" for i in range(60) for _ in range(2)),
+        ("Asia", "Europe"),
+    )
+    words = {f"▁{word}" for text in (*texts, *data.texts) for word in text.split()} | {"▁Europe", "▁Asia"}
+    tokenizer = metaspace_tokenizer(sorted(words | {text.split()[0] for text in texts}))
+    module = steering_linear.build(len(tokenizer))
+    model = wrap(module, tokenizer, id="linear")
+    [blank] = profile(model, only=["controls/steering"]).figures
+    assert "both classes have the same mean" in blank.missing, "without attention all texts that end alike are one"
+
+    monkeypatch.setattr(steering, "continents", lambda: data)
+    [figure] = profile(model, only=["controls/steering"]).figures
+    listed = data.put_into_tokens(model)
+    train = split_by_group(listed.labels, listed.groups, seed=0).train
+    stream = read_last(model, [listed.rows[i] for i in train], ["blocks.1.resid_post"])["blocks.1.resid_post"]
+    labels = listed.labels[train]
+    v = stream[labels == 1].mean(0, dtype=np.float64) - stream[labels == 0].mean(0, dtype=np.float64)
+    target = (tokenizer.get_vocab()["▁Europe"], tokenizer.get_vocab()["▁Asia"])
+    slope = float(v @ steering_linear.reader(module, 2, target))
+    assert abs(slope) > 0.01  # or a wrong sign would not show
+    assert figure.details["slope"] == pytest.approx(slope, abs=1e-5)
+    assert (figure.value, figure.n) == (float(slope > 0), 30)
+    assert figure.interval == pytest.approx((figure.value, figure.value))
 
 
 def test_listeners_hear_profiles_and_no_verdict_is_reached(neox: Model) -> None:
@@ -70,7 +114,7 @@ def test_listeners_hear_profiles_and_no_verdict_is_reached(neox: Model) -> None:
 
 
 def test_what_a_model_has_no_use_for_is_blank_with_the_reason() -> None:
-    induction, lens = profile(gpt2(n_positions=16), budget=4).figures
+    induction, lens, *_ = profile(gpt2(n_positions=16), budget=4).figures
     assert (induction.value, induction.broken) == (None, False)
     assert "do not fit its context of 16" in induction.missing
     assert lens.missing == "it has no tokenizer, so facts cannot be put into its tokens"
@@ -82,7 +126,12 @@ def test_numbers_that_are_not_finite_are_a_defect() -> None:
     [induction] = profile(model, budget=4, only=["circuits/induction"]).figures
     assert induction.value is None
     assert induction.broken
-    assert "not finite" in induction.missing
+    assert "gives logits that are NaN. The first module to return NaN is transformer.ln_f" in induction.missing
+    overflowing = gpt2()
+    overflowing.module.transformer.ln_f.weight.data[0] = float("inf")  # type: ignore[union-attr,operator]
+    [induction] = profile(overflowing, budget=4, only=["circuits/induction"]).figures
+    assert (induction.value, induction.broken) == (None, True)
+    assert induction.missing.startswith("not finite: ")
 
 
 def test_a_measurement_of_ones_own_joins_by_its_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
