@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .measurement import Cost as Cost
     from .measurement import Measurement as Measurement
     from .ratio import RatioGate as RatioGate
+    from .ratio import ratio_interval as ratio_interval
     from .splits import Split as Split
     from .splits import split_by_group as split_by_group
     from .verdict import ControlResult as ControlResult
@@ -64,6 +65,7 @@ _MODULES = {
     "mean_interval": "confidence",
     "logit_delong_interval": "auroc",
     "pair_up": "auroc",
+    "ratio_interval": "ratio",
     "split_by_group": "splits",
 }
 

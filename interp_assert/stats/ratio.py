@@ -17,7 +17,7 @@ from .approximate import LOOKS, ApproximateGate, per_look
 from .levels import ErrorLevels
 from .verdict import Outcome
 
-__all__ = ["RatioGate"]
+__all__ = ["RatioGate", "ratio_interval"]
 
 
 class RatioGate:
@@ -84,6 +84,19 @@ class RatioGate:
     def needed(self) -> int | None:
         """The look that would probably decide; None when decided or when none would."""
         return self.gate.needed()
+
+
+def ratio_interval(values: ArrayLike, over: ArrayLike, *, level: float) -> tuple[float, float]:
+    """Fieller's interval for E[values] / E[over], one pair per cluster, that misses it with probability ``level``, half
+    of it on each side; approximate. Unbounded for a single cluster, or where the mean of ``over`` is not clearly
+    positive.
+    """
+    pairs = np.stack([np.asarray(values, dtype=np.float64), np.asarray(over, dtype=np.float64)], 1)
+    if len(pairs) < 2:
+        return -inf, inf
+    low, high = (_fieller_end(pairs, level / 2, side) for side in (-1, 1))
+    middle = float(pairs[:, 0].mean() / pairs[:, 1].mean())  # which rounding must not leave outside
+    return min(low, middle), max(high, middle)
 
 
 def _fieller_end(pairs: NDArray[np.float64], level: float, side: int) -> float:

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from interp_assert.errors import NonFiniteMeasurement, UsageProblem
-from interp_assert.stats import ErrorLevels, Outcome, RatioGate
+from interp_assert.stats import ErrorLevels, Outcome, RatioGate, ratio_interval
 
 
 def pairs(rng: np.random.Generator, n: int, ratio: float) -> tuple[np.ndarray, np.ndarray]:
@@ -47,6 +48,20 @@ def test_it_looks_at_the_ratio_of_means_and_not_at_the_mean_of_ratios() -> None:
     gate = RatioGate(0.06)
     assert gate.update(moved, size) is Outcome.PASS
     assert gate.estimate == pytest.approx(0.03 / size.mean())
+
+
+def test_the_interval_of_a_ratio() -> None:
+    values = np.random.default_rng(0).normal(3.0, 1.0, 50)
+    reach = stats.t.ppf(0.975, 49) * values.std(ddof=1) / 50**0.5
+    expected = (values.mean() - reach, values.mean() + reach)
+    assert ratio_interval(values, np.ones(50), level=0.05) == pytest.approx(expected), "over 1 it is Student's"
+    held = 0
+    for seed in range(400):
+        low, high = ratio_interval(*pairs(np.random.default_rng(seed), 64, 0.5), level=0.05)
+        held += low <= 0.5 <= high
+    assert 0.92 <= held / 400 <= 0.975
+    assert ratio_interval([1.0], [2.0], level=0.05) == (-inf, inf)
+    assert ratio_interval(np.zeros(9), np.arange(9.0) + 1, level=0.05) == (0.0, 0.0)
 
 
 def test_a_mean_without_bounds() -> None:
