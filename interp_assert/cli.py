@@ -7,6 +7,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import time
 from collections.abc import Sequence
 from importlib.metadata import entry_points
 from typing import Any
@@ -60,7 +61,12 @@ def add_profile(subparsers: Any) -> None:
     command.add_argument("ids", nargs="+", metavar="ID", help="zoo:NAME, zoo:all, a directory, or org/name[@revision]")
     command.add_argument("--budget", default="standard", help="clusters of each figure: quick, standard or thorough")
     command.add_argument("--seed", type=int, default=0, help="of the prompts (default: 0)")
-    command.add_argument("--only", action="append", metavar="NAME", help="this measurement; can be repeated")
+    command.add_argument(
+        "--only",
+        action="append",
+        metavar="NAME",
+        help="this measurement only; can be repeated (an unknown one names all)",
+    )
     command.add_argument("--base", metavar="ID", help="the model that drift is measured against")
     command.add_argument("--markdown", metavar="FILE", help="write the table to this file, too")
     command.add_argument("--json", metavar="FILE", help="write every figure with its details to this file")
@@ -69,29 +75,49 @@ def add_profile(subparsers: Any) -> None:
 
 
 def show_profile(args: argparse.Namespace) -> int:
-    """Print the table; 1 if a figure is not finite. Models are opened one after the other."""
+    """Print the table; 1 if a figure is not finite or a model cannot be opened. Models are opened one after the
+    other.
+    """
+    from interp_assert.assertions.progress import reporting
     from interp_assert.profile_run import profile_run
     from interp_assert.records import write_results
-    from interp_assert.reports import blanks, figures_markdown, figures_table
+    from interp_assert.reports import blanks, figures_markdown, figures_table, legend
 
-    results = profile_run(
-        args.ids,
-        budget=args.budget,
-        seed=args.seed,
-        only=args.only,
-        base=args.base,
-        device=args.device,
-        dtype=args.dtype,
-        trust_remote_code=args.trust_remote_code,
-    )
-    for line in (*figures_table(results).splitlines(), *blanks(results)):
+    with reporting(_Waiting()):
+        results = profile_run(
+            args.ids,
+            budget=args.budget,
+            seed=args.seed,
+            only=args.only,
+            base=args.base,
+            device=args.device,
+            dtype=args.dtype,
+            trust_remote_code=args.trust_remote_code,
+        )
+    for line in (*figures_table(results).splitlines(), "", *legend(results), *blanks(results)):
         print(line)
     if args.markdown:
         with open(args.markdown, "w", encoding="utf-8") as stream:
             stream.write(figures_markdown(results))
     if args.json:
         write_results(results, args.json)
-    return int(any(figure["broken"] for profile in results.profiles for figure in profile["figures"]))
+    changed = [model["changed"] for model in results.models if model["changed"]]
+    for what in changed:
+        print(f"interp-assert: {what}", file=sys.stderr)
+    broken = any(figure["broken"] for profile in results.profiles for figure in profile["figures"])
+    return int(broken or bool(changed))
+
+
+class _Waiting:
+    """Tells a terminal what is being measured, after every 5 seconds of silence."""
+
+    def __init__(self) -> None:
+        self.last = time.monotonic()
+
+    def __call__(self, check: str, model: str, done: int, at_most: int) -> None:
+        if sys.stderr.isatty() and time.monotonic() - self.last >= 5.0:
+            print(f"interp-assert: {check} on {model}", file=sys.stderr)
+            self.last = time.monotonic()
 
 
 def main(argv: Sequence[str] | None = None) -> int:

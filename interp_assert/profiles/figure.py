@@ -37,12 +37,14 @@ class Figure:
         measure: id of the measurement, ``circuits/induction``.
         quantity: what the number is; the heading of its column.
         value: None if it could not be measured; ``missing`` says why.
-        interval: that holds with probability ``LEVEL``; of a finite list measured whole it is the value itself.
+        interval: that holds with probability ``LEVEL``; None for what is no estimate, such as a distance of weights.
         n: clusters.
         unit: of the value.
         note: what belongs beside the number, in a few words.
         approximate: whether the interval rests on a normal approximation.
+        whole: all clusters of a finite list were measured, so that there is nothing left to guess.
         broken: ``missing`` is a defect (scores that are not finite), not something that the model has no use for.
+        about: what the number is, in a line.
         details: further numbers, in builtins.
     """
 
@@ -54,8 +56,10 @@ class Figure:
     unit: str
     note: str = ""
     approximate: bool = False
+    whole: bool = False
     missing: str = ""
     broken: bool = False
+    about: str = ""
     details: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -83,6 +87,7 @@ class Figure:
             unit=measured.unit,
             note=note,
             approximate=approximate,
+            whole=population is not None and measured.n >= population,
             details=details or {},
         )
 

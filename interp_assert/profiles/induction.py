@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ..assertions.engine import batch_sizes
 from ..assertions.induction import CHECK, DEFAULTS
 from ..assertions.induction_report import measured_details
+from ..assertions.reasons import sees_the_future
 from ..measures import InductionScores, measure_induction
 from ..measures.induction import check_fits
 from ..prompts import RepeatedTokenStream, token_pool
@@ -22,6 +23,9 @@ __all__ = ["MEASURE"]
 
 def figures(model: Model, asked: Request) -> Sequence[Figure]:
     """One figure, measured on exactly the clusters asked for."""
+    reason = sees_the_future(model)
+    if reason is not None:
+        return [Figure.none(CHECK, MEASURE.quantity, reason)]
     pool = token_pool(model)
     check_fits(model, DEFAULTS.n, 0 if pool.bos is None else 1)
     stream = RepeatedTokenStream(pool, DEFAULTS.n, asked.seed)
@@ -44,4 +48,6 @@ def figures(model: Model, asked: Request) -> Sequence[Figure]:
     ]
 
 
-MEASURE = ProfiledMeasure(CHECK, "induction", figures)
+MEASURE = ProfiledMeasure(
+    CHECK, "induction", figures, "share of answers that are right on the second copy of random tokens"
+)

@@ -24,7 +24,15 @@ GROUP = "interp_assert.measures"
 SHIPPED = (
     "interp_assert.profiles.induction:MEASURE",
     "interp_assert.profiles.lens:MEASURE",
+    "interp_assert.profiles.probes:TRUTH",
+    "interp_assert.profiles.probes:SENTIMENT",
+    "interp_assert.profiles.probes:TENSE",
+    "interp_assert.profiles.probes:NUMBER",
     "interp_assert.profiles.steering:MEASURE",
+    "interp_assert.profiles.coders:MEASURE",
+    "interp_assert.profiles.drift:OUTPUT",
+    "interp_assert.profiles.drift:RESIDUAL",
+    "interp_assert.profiles.drift:WEIGHTS",
 )
 """where each measurement's entry is, in the order of the columns"""
 
@@ -38,20 +46,25 @@ class ProfiledMeasure:
         quantity: heading of its (first) column.
         figures: measures a model; the number of figures is the same for every model. What a model lacks is raised
             (NotApplicable, SiteNotAvailable, ContextTooShort, a prompt pool that is too small) and becomes a blank.
+        about: what its number is, in a line; for the legend.
         costly: measured only if it is named.
+        needs_base: measured against another model: left out where there is none.
     """
 
     name: str
     quantity: str
     figures: Callable[[Model, Request], Sequence[Figure]]
+    about: str = ""
     costly: bool = False
+    needs_base: bool = False
 
 
-def profiled_measures(only: Sequence[str] | None = None) -> list[ProfiledMeasure]:
-    """All of them but the costly, or those named: shipped ones first, then those of other packages by name.
+def profiled_measures(only: Sequence[str] | None = None, *, base: bool = False) -> list[ProfiledMeasure]:
+    """All of them but the costly (and, without a ``base``, those that need one), or those named: shipped ones first,
+    then those of other packages by name.
 
     An entry point loads to a measurement made by ``@measurement`` or to a ProfiledMeasure. Raises UsageProblem for an
-    unknown name, for two of one name, and for an entry point that is neither.
+    unknown name, a named one that needs a base where there is none, two of one name, an entry point that is neither.
     """
     known: dict[str, ProfiledMeasure] = {}
     for place, loaded in (*_shipped(), *_of_packages()):
@@ -60,10 +73,12 @@ def profiled_measures(only: Sequence[str] | None = None) -> list[ProfiledMeasure
             raise UsageProblem(f"two measurements have the name {measure.name!r}; the second is from {place}")
         known[measure.name] = measure
     if only is None:
-        return [measure for measure in known.values() if not measure.costly]
+        return [measure for measure in known.values() if not measure.costly and (base or not measure.needs_base)]
     for name in only:
         if name not in known:
             raise UsageProblem(f"no measurement {name!r}; a profile can have {', '.join(known)}")
+        if known[name].needs_base and not base:
+            raise UsageProblem(f"{name} needs a model to be measured against; give base= (--base ID)")
     return [known[name] for name in dict.fromkeys(only)]
 
 

@@ -32,4 +32,4 @@ def profiled(own: OwnMeasurement) -> ProfiledMeasure:
             details |= {"null": null.estimate}
         return [Figure.of(own.name, own.name, measured, population=clusters.size, note=note, details=details)]
 
-    return ProfiledMeasure(own.name, own.name, figures)
+    return ProfiledMeasure(own.name, own.name, figures, own.summary)

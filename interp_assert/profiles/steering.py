@@ -1,4 +1,8 @@
-"""Steering in the profile: the share of prompts that a class difference, added to the stream, tips as it should."""
+"""Steering in the profile: by how much a class difference, added to the stream, tips the next word.
+
+The mean slope and not the share of prompts that follow: a direction that hardly moves an untrained model often moves
+all prompts the same way, so that the share is 0 or 1 by chance.
+"""
 
 from __future__ import annotations
 
@@ -25,18 +29,23 @@ def figures(model: Model, asked: Request) -> Sequence[Figure]:
     run = steer(model, continents(), TARGET, layer=layer, at_most=asked.clusters, seed=asked.seed)
     if isinstance(run, str):
         return [Figure.none(CHECK, MEASURE.quantity, run)]
-    told = run.details()
+    told, followed = run.details(), run.steerable(0.0).estimate
     kept = ("slope", "slope_quartiles", "anti_steerable", "by_dose", "norm_to_stream", "prompts", "texts")
     return [
         Figure.of(
             CHECK,
             MEASURE.quantity,
-            run.steerable(0.0),
+            run.measured(),
             population=len(run.prompts.clusters),
-            note=f"{told['slope']:.2f} logits",
-            details={"layer": layer, **{name: told[name] for name in kept}},
+            note=f"{followed:.0%} of prompts",
+            details={"layer": layer, "steerable": followed, **{name: told[name] for name in kept}},
         )
     ]
 
 
-MEASURE = ProfiledMeasure(CHECK, "steering", figures)
+MEASURE = ProfiledMeasure(
+    CHECK,
+    "steering",
+    figures,
+    "logits by which prompts tip from Asia to Europe as the difference of the two is added; below it, how many do",
+)

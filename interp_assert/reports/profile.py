@@ -10,15 +10,15 @@ from .table import count
 if TYPE_CHECKING:
     from ..records import Results
 
-__all__ = ["blanks", "figures_markdown", "figures_table"]
+__all__ = ["blanks", "figures_markdown", "figures_table", "legend"]
 
 
 def figures_table(results: Results) -> str:
     """For the terminal: value, interval and note of a figure below each other. Empty without profiles.
 
     ``~`` stands before an interval that rests on a normal approximation, "all 64" in the place of one where a list was
-    measured whole, so that there is nothing left to guess; "n/a" where the model has no use for a
-    measurement, "broken" where it gave numbers that are not finite, "-" where it was not asked for.
+    measured whole, so that there is nothing left to guess; "n/a" where the model has no use for a measurement, "broken"
+    where it gave numbers that are not finite, "-" where it was not asked for.
     """
     if not results.profiles:
         return ""
@@ -35,27 +35,42 @@ def figures_markdown(results: Results) -> str:
         return ""
     header, rows = _rows(results, " ")
     lines = ["# Profile", "", _line(header), _line(["---"] * len(header)), *(_line(row) for row in rows), ""]
-    first = results.profiles[0]
-    lines += [
-        f"Each figure over at most {first['clusters']} clusters (seed {first['seed']}), in brackets the interval that "
-        f"holds with probability {first['level']:g}; `~` marks one that rests on a normal approximation, `all 64` a "
-        "list of 64 that was measured whole."
-    ]
+    lines += [f"- {_escaped(line)}" for line in legend(results)]
     if reasons := blanks(results):
         lines += ["", *(f"- {_escaped(reason)}" for reason in reasons)]
     versions = ", ".join(f"{name} {version}" for name, version in results.run["versions"].items() if version)
     return "\n".join([*lines, "", f"Measured {results.run['started']} with {_escaped(versions)}.", ""])
 
 
-def blanks(results: Results) -> list[str]:
-    """One line for each figure that is missing: which, of which model, and why."""
+def legend(results: Results) -> list[str]:
+    """How to read the table: a line for each column, and what stands below a number. Empty without profiles."""
+    if not results.profiles:
+        return []
+    known: dict[tuple[str, str], str] = {}
+    for profile in results.profiles:
+        for figure in profile["figures"]:
+            known[_column(figure)] = known.get(_column(figure)) or " ".join(figure.get("about", "").split())
+    lines = [f"{quantity}: {about}" for (_, quantity), about in known.items() if about]
+    first = results.profiles[0]
+    bases = sorted({profile["base"] for profile in results.profiles if profile.get("base")})
+    lines += [f"the base is {', '.join(bases)}"] if bases else []
     return [
-        f"{'broken' if figure['broken'] else 'n/a'} {figure['quantity']} on {profile['model']}: "
-        f"{' '.join(figure['missing'].split())}"
-        for profile in results.profiles
-        for figure in profile["figures"]
-        if figure["value"] is None
+        *lines,
+        f"at most {first['clusters']} clusters for each figure, seed {first['seed']}; [low, high] holds with "
+        f"probability {first['level']:g}, ~ approximately; all 64: a list of 64, measured whole",
     ]
+
+
+def blanks(results: Results) -> list[str]:
+    """What is missing of which model, and why: a line for each reason."""
+    missing: dict[tuple[str, str, str], list[str]] = {}
+    for profile in results.profiles:
+        for figure in profile["figures"]:
+            if figure["value"] is None:
+                kind = "broken" if figure["broken"] else "n/a"
+                key = profile["model"], kind, " ".join(figure["missing"].split())
+                missing.setdefault(key, []).append(figure["quantity"])
+    return [f"{kind} {', '.join(figures)} on {model}: {why}" for (model, kind, why), figures in missing.items()]
 
 
 def _rows(results: Results, between: str) -> tuple[list[str], list[list[str]]]:
@@ -90,9 +105,8 @@ def _cell(figure: Mapping[str, Any], between: str) -> str:
     parts = [_number(figure["value"])]
     if figure["interval"] is not None:
         low, high = figure["interval"]
-        certain = low is not None and high is not None and high - low < 1e-9  # a finite list, measured whole
         shown = f"{'~' if figure['approximate'] else ''}[{_number(low)}, {_number(high)}]"
-        parts.append(f"all {figure['n']}" if certain else shown)
+        parts.append(f"all {figure['n']}" if figure.get("whole") else shown)
     if figure["note"]:
         parts.append(figure["note"])
     return between.join(parts)

@@ -55,7 +55,7 @@ class TerminalReport:
             self._say(terminalreporter, f"results written to {self.plan.json}")
 
     def _report(self, terminalreporter: Any, results: Results) -> None:
-        from interp_assert.reports.profile import blanks, figures_table
+        from interp_assert.reports.profile import blanks, figures_table, legend
         from interp_assert.reports.table import not_passed, profile_table, traps
 
         table = profile_table(results)
@@ -66,7 +66,7 @@ class TerminalReport:
             terminalreporter.write_line(printable(line))
         if profiles := figures_table(results):
             terminalreporter.section("interp: profile")
-            for line in (*profiles.splitlines(), *blanks(results)):
+            for line in (*profiles.splitlines(), "", *legend(results), *blanks(results)):
                 terminalreporter.write_line(printable(line))
         inconclusive = results.run["tests"]["inconclusive"]
         if inconclusive:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from models.tiny_models import llama, save
 
 from interp_assert.cli import main
 from interp_assert.measures import measurement
@@ -43,6 +44,25 @@ def test_a_figure_that_is_not_finite_is_status_1(
     assert "broken mine/nothing on zoo:gpt_neox: not finite: mine/nothing is nan" in shown
 
 
+def test_a_model_that_cannot_be_opened_costs_the_others_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = llama()
+    broken.model.norm.weight.data[0] = float("nan")  # type: ignore[union-attr,operator]
+    save(broken, tmp_path / "broken", tokenizer=False)
+    asked = [str(tmp_path / "broken"), "zoo:gpt_neox", "--budget=quick", "--only=circuits/induction"]
+    assert main(["profile", *asked, f"--json={tmp_path / 'p.json'}"]) == 1
+    shown = capsys.readouterr().out
+    rows = {line.split()[0]: line.split()[1:] for line in shown.splitlines() if line.strip()}
+    assert rows["zoo:gpt_neox"][3] == "1.000"
+    assert rows[str(tmp_path / "broken")][:3] == ["-", "-", "broken"]
+    assert f"broken induction on {tmp_path / 'broken'}: " in shown
+    assert "the weights are not finite: model.norm.weight (torch.float32) holds NaN" in shown
+    results = read_results(tmp_path / "p.json")
+    assert [model["id"] for model in results.models] == ["zoo:gpt_neox"]
+    assert [entry["figures"][0]["broken"] for entry in results.profiles] == [True, False]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -51,6 +71,10 @@ def test_a_figure_that_is_not_finite_is_status_1(
         (["zoo:gpt_neox", "--budget=huge"], "unknown budget 'huge'"),
         (["zoo:gpt_neox", "--seed=-1"], "seed=-1"),
         (["zoo:gpt_neox", "--base=zoo:nobody"], "the zoo has no model 'nobody'"),
+        (
+            ["zoo:gpt_neox", "--only=drift/output"],
+            "drift/output needs a model to be measured against",
+        ),
     ],
 )
 def test_what_cannot_be_measured_is_one_line(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from interp_assert.records import Results
-from interp_assert.reports import blanks, figures_markdown, figures_table
+from interp_assert.reports import blanks, figures_markdown, figures_table, legend
 
 RUN = {"versions": {"torch": "2.13", "xla": None}, "platform": "", "seed": 0, "started": "2026-01-01", "seconds": 1.0}
 
@@ -20,8 +20,10 @@ def figure(measure: str, value: float | None = 0.981, **more: Any) -> dict[str, 
         "unit": "share",
         "note": "",
         "approximate": False,
+        "whole": False,
         "missing": "" if value is not None else "it has no\ntokenizer",
         "broken": False,
+        "about": f"what {measure} is" if measure != "y/three" else "",
         "details": {},
     }
     return {**entry, **more}
@@ -45,9 +47,14 @@ RESULTS = Results(
     (),
     (),
     (
-        profile("zoo:a", figure("x/one", note="20x chance"), figure("x/two", 3.0, interval=[3.0, 3.0])),
-        profile("./b|c", figure("x/one", None), figure("y/three", 0.00002, interval=[None, 2000.0], approximate=True)),
-        profile("zoo:d", figure("x/one", None, broken=True, missing="not finite: nan")),
+        profile("zoo:a", figure("x/one", note="20x chance"), figure("x/two", 3.0, interval=[2.5, 3.5], whole=True)),
+        profile(
+            "./b|c",
+            figure("x/one", None),
+            figure("x/two", None),
+            figure("y/three", 0.00002, interval=[None, 2000.0], approximate=True),
+        ),
+        profile("zoo:d", figure("x/one", None, broken=True, missing="not finite: nan"), figure("x/two", None)),
     ),
 )
 
@@ -58,12 +65,25 @@ def test_one_row_per_model_and_one_column_per_figure() -> None:
     assert header == ["model", "architecture", "parameters", "one", "two", "three", "passes", "seconds"]
     text = "\n".join(" ".join(line.split()) for line in lines[2:])
     assert "zoo:a - - 0.981 3.000 - 3,000 1.0\n[0.950, 1.000] all 64\n20x chance" in text
-    assert "./b|c - - n/a - 2e-05 3,000 1.0\n~[?, 2e+03]" in text
-    assert "zoo:d - - broken - - 3,000 1.0" in text
+    assert "./b|c - - n/a n/a 2e-05 3,000 1.0\n~[?, 2e+03]" in text
+    assert "zoo:d - - broken n/a - 3,000 1.0" in text
 
 
-def test_blanks_say_why() -> None:
-    assert blanks(RESULTS) == ["n/a one on ./b|c: it has no tokenizer", "broken one on zoo:d: not finite: nan"]
+def test_blanks_say_why_each_reason_once() -> None:
+    assert blanks(RESULTS) == [
+        "n/a one, two on ./b|c: it has no tokenizer",
+        "broken one on zoo:d: not finite: nan",
+        "n/a two on zoo:d: it has no tokenizer",
+    ]
+
+
+def test_the_legend_says_what_each_column_is() -> None:
+    lines = legend(RESULTS)
+    assert lines[:2] == ["one: what x/one is", "two: what x/two is"]
+    assert len(lines) == 3
+    assert lines[2].startswith("at most 128 clusters for each figure, seed 7; [low, high] holds with probability 0.95")
+    based = Results(RUN, (), (), ({**RESULTS.profiles[0], "base": "zoo:z"},))
+    assert "the base is zoo:z" in legend(based)
 
 
 def test_markdown_is_one_table_that_no_name_can_break() -> None:
@@ -73,10 +93,12 @@ def test_markdown_is_one_table_that_no_name_can_break() -> None:
     assert {row.replace("\\|", "").count("|") for row in rows} == {9}
     assert rows[2] == "| zoo:a | - | - | 0.981 [0.950, 1.000] 20x chance | 3.000 all 64 | - | 3,000 | 1.0 |"
     assert rows[3].startswith("| ./b\\|c |")
-    assert "- n/a one on ./b\\|c: it has no tokenizer" in text
-    assert "at most 128 clusters (seed 7)" in text
+    assert "- n/a one, two on ./b\\|c: it has no tokenizer" in text
+    assert "- one: what x/one is" in text
+    assert "at most 128 clusters for each figure, seed 7" in text
     assert "Measured 2026-01-01 with torch 2.13." in text
 
 
 def test_without_profiles_there_is_nothing() -> None:
     assert figures_table(Results(RUN, (), ())) == figures_markdown(Results(RUN, (), ())) == ""
+    assert legend(Results(RUN, (), ())) == []

@@ -26,9 +26,11 @@ def test_every_model_has_its_row_and_nothing_is_decided(
     result.stdout.fnmatch_lines(
         [
             "*= interp: profile =*",
-            "model * architecture * parameters * induction * lens crossover * passes * seconds",
+            "model * architecture * parameters * induction * lens crossover * truth probe * steering * seconds",
             "zoo:gpt_neox * gpt_neox * K * 1.000 *",
             "small * llama * K * 0.0* n/a *",
+            "induction: share of answers that are right on the second copy of random tokens",
+            "at most 128 clusters for each figure, seed 0; *",
             "n/a lens crossover on small: it has no tokenizer, so facts cannot be put into its tokens",
         ]
     )
