@@ -65,6 +65,21 @@ def test_twins_are_different_models_with_other_weights() -> None:
     assert calls == [0, 1, 2]
 
 
+def test_twins_are_those_of_the_scheme_and_the_seed() -> None:
+    def first(scheme: str, seed: int) -> float:
+        sums: list[float] = []
+
+        def measure(twin: Model) -> TwinScore:
+            sums.append(float(twin.module.transformer.h[0].mlp.c_fc.weight.sum()))
+            return share(0.1)
+
+        random_weights(gpt2(), share(0.5), measure, scheme=scheme, n=2, seed=seed)
+        return sums[0]
+
+    assert first("resample", 0) == first("resample", 0)
+    assert len({first("resample", 0), first("resample", 1), first("permute", 0), first("init", 0)}) == 4
+
+
 def test_a_twin_that_cannot_be_measured_is_named_and_decides_nothing() -> None:
     def measure(twin: Model) -> TwinScore:
         if twin.id.endswith("#2"):

@@ -69,6 +69,22 @@ def test_alpha_0_is_the_model_itself_and_a_dose_is_linear_at_first(make: Any) ->
     assert np.abs(moved[:, 1]).max() > 1e-5
 
 
+def test_a_dose_is_added_at_every_position() -> None:
+    model = gpt2()
+    v = np.random.default_rng(0).normal(size=int(model.anatomy.d_model))
+    measured = dose_response(model, [[1, 2, 3, 4]], steering_site(model, 1), v, TARGET, alphas=(0, 2))
+
+    def with_dose(module: Any, args: Any, output: Any) -> Any:
+        dose = 2 * torch.from_numpy(v).float()
+        return (output[0] + dose, *output[1:]) if isinstance(output, tuple) else output + dose
+
+    hook = model.module.transformer.h[0].register_forward_hook(with_dose)  # type: ignore[union-attr,operator]
+    with torch.no_grad():
+        logits = model.module(torch.tensor([[1, 2, 3, 4]])).logits[0, -1]
+    hook.remove()
+    assert measured.metric[0, 1] == pytest.approx(float(logits[3] - logits[7]), abs=1e-4)
+
+
 def test_the_direction_is_the_mean_of_class_1_minus_that_of_class_0(linear: Model) -> None:
     site = steering_site(linear, 2)
     stream = linear.trace([row[:3] for row in ROWS], [site])[site][:, -1].double().numpy()
