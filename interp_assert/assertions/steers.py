@@ -16,7 +16,7 @@ from .judging import judged
 from .progress import report
 from .reasons import changed_settings, not_applicable
 from .recording import conclude
-from .steers_run import CHECK, DEFAULTS, steer
+from .steers_run import CHECK, DEFAULTS, SteeringRun, steer
 from .steers_text import neutral_text
 
 if TYPE_CHECKING:
@@ -60,8 +60,9 @@ def assert_steers(
     documents.
 
     Returns the Verdict on PASS. Raises InterpAssertionError on FAIL and INCONCLUSIVE; NotApplicable if the model has no
-    tokenizer, does not know the words, or has fewer than 20 prompts (groups of them) left; UsageProblem for impossible
-    arguments, NonFiniteMeasurement where a dose makes logits that are not finite.
+    tokenizer, does not know the words, lacks the site, has too short a context, or fewer than 20 prompts (groups of
+    them) are left; UsageProblem for impossible arguments, NonFiniteMeasurement where a dose makes logits that are not
+    finite.
     """
     model, levels, allowed = model_of(model), levels_of(levels), budget_of(budget)
     seed, twins, floor = seed_of(seed), twins_of(twins), share_of("floor", floor)
@@ -108,12 +109,23 @@ def assert_steers(
             controls,
             claim=claim,
             levels=levels,
-            details=details | run.details() | {"batch_halvings": halved},
+            details=details | _told(run) | {"batch_halvings": halved},
             cost=span.cost,
             layer=where,
             measurements=(run.measured(),),
         )
     )
+
+
+def _told(run: SteeringRun) -> dict[str, Any]:
+    told, written = run.details(), run.attribution()
+    if "missing" in written:
+        line = f"not known: {written['missing']}"
+    else:
+        shown = ", ".join(f"{part['component']} {part['logits']:.2f}" for part in written["parts"][:5])
+        line = f"{written['total']:.2f} logits between the classes; directly by {shown}"
+    told["profile"] = {**told["profile"], "written": line}
+    return told | {"attribution": written}
 
 
 def _check(data: LabelledTexts, slope: float, nll_budget: float) -> None:

@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..controls import DIRECTIONS, TwinScore, beats_directions, norm_matched, random_weights, shuffle_labels
+from ..errors import ContextTooShort, SiteNotAvailable
 from ..measures.activations import read_last
+from ..measures.attribution import NotLinear, attribute_difference
 from ..measures.steering import (
     ALPHAS,
     VERSION,
@@ -53,6 +55,8 @@ class SteeringDefaults:
     """doses at which neutral text is read"""
     least: int = 20
     """prompts (groups of them); with fewer the claim is not applicable"""
+    attributed: int = 128
+    """texts at most, of which it is told what writes the difference of their classes"""
     control_prompts: int = 64
     """clusters of which the first prompt is steered along meaningless directions, and in twins"""
     scheme: str = "resample"
@@ -83,7 +87,10 @@ def steer(
         return reason
     if model.tokenizer is None:
         return "it has no tokenizer, so the texts cannot be put into its tokens"
-    listed = data.put_into_tokens(model)
+    try:
+        listed = data.put_into_tokens(model)
+    except ContextTooShort as problem:
+        return str(problem)
     known = 0 if listed.data is None else listed.data.n_groups
     if known < DEFAULTS.least:
         return f"{known} groups of {data.name} are in its tokens, at least {DEFAULTS.least} are needed ({listed.note})"
@@ -94,7 +101,7 @@ def steer(
     try:
         ids = resolve_target(model, target, chosen.texts)
         return SteeringRun(model, _Training(listed, split), chosen, site, ids, tuple(alphas), seed)
-    except (TargetUnknown, NoDirection) as problem:
+    except (TargetUnknown, NoDirection, SiteNotAvailable, ContextTooShort) as problem:
         return str(problem)
 
 
@@ -214,6 +221,19 @@ class SteeringRun:
         vectors = np.stack(directions)
         responses = dose_responses(model, self.some, self.site, vectors, self.target, alphas=self.alphas)
         return [response.slopes for response in responses]
+
+    def attribution(self) -> dict[str, Any]:
+        """What writes the difference of the classes between the target's words, in the texts of the test part; or,
+        under ``missing``, why that is not known.
+        """
+        listed, test = self.train.listed, self.train.split.test[: DEFAULTS.attributed]
+        try:
+            found = attribute_difference(self.model, [listed.rows[i] for i in test], listed.labels[test], self.target)
+        except (NotLinear, SiteNotAvailable) as problem:
+            return {"missing": str(problem)}
+        order = np.argsort(-np.abs(found.effects), kind="stable")
+        parts = [{"component": found.components[i], "logits": float(found.effects[i])} for i in order]
+        return {"total": found.total, "left": found.left, "texts": len(test), "parts": parts}
 
     def details(self) -> dict[str, Any]:
         """Everything in builtins; the curve is the mean over all prompts."""

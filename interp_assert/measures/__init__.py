@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .activations import read_last
 from .answers import top_answers
+from .attribution import DirectAttribution, attribute_difference
 from .cka import debiased_linear_cka
 from .drift import measure_drift
 from .drift_scores import DriftScores, ResidualDrift
@@ -17,6 +18,7 @@ from .text_drift import TextDrift, measure_text_drift
 from .weight_drift import WeightDrift, measure_weight_drift
 
 __all__ = [
+    "DirectAttribution",
     "DriftScores",
     "InductionScores",
     "LensScores",
@@ -26,6 +28,7 @@ __all__ = [
     "ResidualDrift",
     "TextDrift",
     "WeightDrift",
+    "attribute_difference",
     "debiased_linear_cka",
     "first_hit",
     "lens_kl",

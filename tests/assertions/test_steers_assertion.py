@@ -15,6 +15,7 @@ from prompts.words import metaspace_tokenizer
 from interp_assert.assertions import InterpAssertionError, NotApplicable, assert_steers, steers_text
 from interp_assert.assertions.steers import DEFAULTS
 from interp_assert.assertions.steers_text import neutral_text
+from interp_assert.controls import norm_matched
 from interp_assert.errors import BadEdit, NonFiniteMeasurement, UsageProblem
 from interp_assert.measures.activations import read_last
 from interp_assert.measures.steering import class_difference, nll_under_steering
@@ -80,15 +81,25 @@ def test_in_a_linear_model_every_figure_is_the_known_one() -> None:
     assert verdict.details["by_dose"]["2"] - verdict.details["by_dose"]["0"] == pytest.approx(2 * expected, abs=1e-4)
     assert control(verdict, "random_directions").details["norms"] == pytest.approx([np.linalg.norm(v)] * 20, abs=1e-4)
     assert max(control(verdict, "shuffled_labels").details["norms"]) < np.linalg.norm(v)
+    written = verdict.details["attribution"]
+    assert {part["component"] for part in written["parts"]} == {
+        "blocks.0.resid_pre",
+        *(f"blocks.{i}.mlp.out" for i in range(3)),
+    }
+    assert sum(part["logits"] for part in written["parts"]) == pytest.approx(written["total"], abs=1e-4)
+    assert abs(written["parts"][0]["logits"]) >= abs(written["parts"][-1]["logits"])
+    assert f"{written['total']:.2f} logits between the classes" in verdict.details["profile"]["written"]
     assert verdict.layer == "block 2 of 3"
     assert [m.name for m in verdict.measurements] == ["steering/slope"]
 
 
 def test_random_directions_move_the_target_as_chance_has_it() -> None:
-    verdict = steers(linear())
+    verdict = steers(linear(), seed=3)
     slopes = np.array(control(verdict, "random_directions").details["slopes"])
-    u = np.linalg.norm(steering_linear.reader(steering_linear.build(len(TOKENIZER)), LAYER, TARGET))
-    chance = verdict.details["norm"] * u / steering_linear.WIDTH**0.5
+    u = steering_linear.reader(steering_linear.build(len(TOKENIZER)), LAYER, TARGET)
+    expected = norm_matched(np.ones(steering_linear.WIDTH), seed=3) @ u / steering_linear.WIDTH**0.5
+    assert slopes == pytest.approx(expected * verdict.details["norm"], abs=1e-4)
+    chance = verdict.details["norm"] * np.linalg.norm(u) / steering_linear.WIDTH**0.5
     assert slopes.std() == pytest.approx(chance, rel=0.5)
 
 
@@ -211,6 +222,8 @@ def test_what_is_lacking_is_not_applicable_with_the_reason() -> None:
         steers(linear(), target=("up", "sideways"))
     with pytest.raises(NotApplicable, match="it has no tokenizer"):
         steers(wrap(steering_linear.build(50), id="bare"))
+    with pytest.raises(NotApplicable, match="context of 2"):
+        assert_steers(gpt2(tokenizer=TOKENIZER, vocab_size=len(TOKENIZER), n_positions=2), DATA, target=("up", "down"))
     with pytest.raises(NotApplicable, match=f"12 prompts are left, at least {DEFAULTS.least} are needed"):
         steers(linear(), prompts=[f" who{i}" for i in range(12)])
 

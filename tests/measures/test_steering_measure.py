@@ -111,6 +111,15 @@ def test_the_likelihood_without_a_dose_is_the_models_own() -> None:
     assert nll.shape == (2, 2)
 
 
+def test_a_dose_of_either_sign_costs_likelihood_as_the_direction_turned_does() -> None:
+    model = gpt2()
+    v, site = np.random.default_rng(0).normal(size=int(model.anatomy.d_model)), steering_site(model, 1)
+    nll = nll_under_steering(model, [[5, 6, 7, 8]], site, v, (-1.0, 0.0, 1.0))
+    turned = nll_under_steering(model, [[5, 6, 7, 8]], site, -v, (-1.0, 0.0, 1.0))
+    assert nll[0] == pytest.approx(turned[0, ::-1], abs=1e-6)
+    assert len(np.unique(nll.round(4))) == 3
+
+
 def test_what_cannot_be_steered_is_named(linear: Model) -> None:
     v = np.ones(steering_linear.WIDTH)
     with pytest.raises(UsageProblem, match="layer=4 must be a whole number from 1 to 3"):
