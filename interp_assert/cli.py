@@ -13,7 +13,7 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from interp_assert import __version__
-from interp_assert.errors import InterpError
+from interp_assert.errors import InterpError, UsageProblem
 
 GROUP = "interp_assert.commands"
 
@@ -83,6 +83,9 @@ def show_profile(args: argparse.Namespace) -> int:
     from interp_assert.records import write_results
     from interp_assert.reports import blanks, figures_markdown, figures_table, legend
 
+    for path in filter(None, (args.markdown, args.json)):  # before anything is measured
+        if not os.path.isdir(os.path.dirname(path) or "."):
+            raise UsageProblem(f"{path}: there is no folder {os.path.dirname(path)}")
     with reporting(_Waiting()):
         results = profile_run(
             args.ids,

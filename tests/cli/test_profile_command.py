@@ -70,6 +70,7 @@ def test_a_model_that_cannot_be_opened_costs_the_others_nothing(
         (["zoo:gpt_neox", "--only=x/y"], "no measurement 'x/y'"),
         (["zoo:gpt_neox", "--budget=huge"], "unknown budget 'huge'"),
         (["zoo:gpt_neox", "--seed=-1"], "seed=-1"),
+        (["zoo:gpt_neox", "--json=nowhere/p.json"], "nowhere/p.json: there is no folder nowhere"),
         (["zoo:gpt_neox", "--base=zoo:nobody"], "the zoo has no model 'nobody'"),
         (
             ["zoo:gpt_neox", "--only=drift/output"],

@@ -104,6 +104,13 @@ def test_steering_in_a_linear_model_is_the_product_with_the_reader(monkeypatch: 
     assert (figure.n, figure.whole, figure.details["steerable"]) == (30, True, float(slope > 0))
 
 
+def test_prompts_are_those_of_the_seed() -> None:
+    def likelihood(seed: int) -> Any:
+        return profile(gpt2(), budget=4, seed=seed, only=["circuits/induction"]).figures[0].details["p_target"]
+
+    assert likelihood(1) == likelihood(1) != likelihood(2)
+
+
 def test_listeners_hear_profiles_and_no_verdict_is_reached(neox: Model) -> None:
     heard: list[Any] = []
     verdicts: list[Any] = []
@@ -147,6 +154,7 @@ def test_a_measurement_of_ones_own_joins_by_its_entry_point(monkeypatch: pytest.
     assert figure.interval is not None
     assert figure.interval[0] < 15.5 < figure.interval[1]
     assert whole.note == "null 1.000"
+    assert (figure.whole, whole.whole) == (False, True)
 
 
 def test_a_costly_one_is_measured_only_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
