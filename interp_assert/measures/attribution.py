@@ -33,7 +33,7 @@ Floats = NDArray[np.float64]
 
 _ALIKE = 1e-3
 """relative error below which a sum of addends is the stream, and a fitted norm the model's own"""
-_ROUNDS = 2
+_ROUNDS = 4
 """of fitting a norm's gain, then each row's scale"""
 
 
