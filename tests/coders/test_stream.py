@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Iterator, Sequence
+
 import pytest
 import torch
 from measures.small import gpt2
 from models.tiny import build
 
-from interp_assert.coders import SiteReader, train_coder, train_coders
+from interp_assert.coders import SiteReader, evaluate_coders, train_coder, train_coders
 from interp_assert.coders.recipe import recipe_for
 from interp_assert.coders.stream import ActivationStream
 from interp_assert.errors import NonFiniteMeasurement, SiteNotAvailable, UsageProblem
@@ -63,6 +66,33 @@ class TestBuffer:
         reader = PlantedReader(torch.ones(40, 3))
         with pytest.raises(UsageProblem, match="is the same on all 40 tokens"):
             ActivationStream(reader, reader.rows, seed=0)  # type: ignore[arg-type]
+
+
+class TestMemory:
+    """What was read is let go of before more than one further piece is read, however many documents there are."""
+
+    class Watched(PlantedReader):
+        def read(self, rows: Sequence[Sequence[int]]) -> Iterator[list[torch.Tensor]]:
+            given: list[weakref.ref[torch.Tensor]] = []
+            for start in range(0, len(rows), 4):
+                assert sum(vectors() is not None for vectors in given[:-4]) == 0
+                piece = [self.pieces[row[0]].clone() for row in rows[start : start + 4]]
+                given += [weakref.ref(vectors) for vectors in piece]
+                yield piece
+                del piece
+
+    def test_judging(self) -> None:
+        reader = self.Watched(torch.randn(3000, 6), per_document=10)
+        documents = [(str(row[0]), row) for row in reader.rows]
+        [scores] = evaluate_coders(reader, [lambda x: 0.5 * x], documents, torch.zeros(6))  # type: ignore[arg-type]
+        assert scores.by_document == pytest.approx(0.75)
+        assert len(scores.sums) == 300
+
+    def test_training_beyond_the_buffer(self) -> None:
+        reader = self.Watched(torch.randn(3000, 6), per_document=10)
+        made = ActivationStream(reader, reader.rows, seed=0, elements=6 * 200)  # type: ignore[arg-type]
+        for _ in made.batches(50, 100):
+            assert made.buffer.numel() == 6 * 200
 
 
 class TestReader:
