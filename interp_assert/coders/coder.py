@@ -15,6 +15,9 @@ from .codes import Code, SparseCode
 from .recipe import Recipe
 from .sparse import sparse_decode
 
+_ROWS = 256
+"""rows of a decoder at a time: what stays in the cache between two steps over them is not fetched twice"""
+
 __all__ = ["Coder", "Origin", "Step", "kind_named", "kinds", "register_kind"]
 
 
@@ -132,14 +135,15 @@ class Coder(nn.Module, ABC):
         """Take out of the gradients what would only change the length of a unit row (Bricken et al. 2023)."""
         for parameter in self.directions():
             if parameter.grad is not None:
-                along = (parameter.grad * parameter).sum(-1, keepdim=True)
-                parameter.grad.addcmul_(along, parameter, value=-1.0)
+                for gradient, rows in zip(parameter.grad.split(_ROWS), parameter.split(_ROWS), strict=True):
+                    gradient.addcmul_((gradient * rows).sum(-1, keepdim=True), rows, value=-1.0)
 
     @torch.no_grad()
     def restore_unit_rows(self) -> None:
         """Give the rows of the decoder unit length."""
         for parameter in self.directions():
-            parameter.div_(torch.linalg.vector_norm(parameter, dim=-1, keepdim=True).clamp_min_(1e-12))
+            for rows in parameter.split(_ROWS):
+                rows.div_(torch.linalg.vector_norm(rows, dim=-1, keepdim=True).clamp_min_(1e-12))
 
     @torch.no_grad()
     def fold_scale(self, scale: float) -> None:

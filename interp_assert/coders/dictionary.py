@@ -58,4 +58,4 @@ Made = TypeVar("Made", bound=DictionaryCoder)
 def random_rows(count: int, width: int, generator: torch.Generator) -> torch.Tensor:
     """(count, width) random directions of unit length, the same on every device."""
     rows = torch.randn(count, width, generator=generator)
-    return rows / torch.linalg.vector_norm(rows, dim=-1, keepdim=True).clamp_min(1e-12)
+    return rows.div_(torch.linalg.vector_norm(rows, dim=-1, keepdim=True).clamp_min_(1e-12))

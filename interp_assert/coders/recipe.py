@@ -64,9 +64,10 @@ class Recipe:
 def recipe_for(d_in: int, kind: str = "topk", **chosen: Any) -> Recipe:
     """A recipe for activations of width ``d_in``, with what is not ``chosen`` (or None) filled in.
 
-    d_sae: four times the width. k: a 24th of the width, at least 8. The learning rate falls with the root of the number
-    of latents, as in Gao et al. (2406.04093); a latent is dead after being silent for the vectors in which it would
-    fire 200 times if all fired alike. Raises UsageProblem for an unknown kind or field, and as ``Recipe``.
+    d_sae: four times the width. k: a 24th of the width, at least 8. Tokens grow with the latents from 1,024 on, and the
+    batch with them. The learning rate falls with the root of the number of latents, as in Gao et al. (2406.04093); a
+    latent is dead after being silent for the vectors in which it would fire 200 times if all fired alike. Raises
+    UsageProblem for an unknown kind or field, and as ``Recipe``.
     """
     from .coder import kind_named
 
@@ -83,6 +84,7 @@ def recipe_for(d_in: int, kind: str = "topk", **chosen: Any) -> Recipe:
         given.setdefault("l1", made.l1)
     given.setdefault("lr", 0.16 / sqrt(d_sae))
     given.setdefault("tokens", max(16384, 16 * d_sae))
+    given.setdefault("batch", max(256, d_sae // 4))
     given.setdefault("dead_after", 200 * d_sae // max(1, given.get("k") or 1) if made.selects_k else 20000)
     recipe = Recipe(kind, **{"k": None, **given})
     made.check(recipe)

@@ -23,7 +23,7 @@ class SelectsK(Coder):
 
     def encode(self, x: torch.Tensor) -> SparseCode:
         """(n, d_in) -> the k latents of each vector."""
-        index, value, _, _ = encode_topk(self.centred(x), self.encoder(), self.b_enc, self.k)
+        index, value, _, _ = encode_topk(x, self.encoder(), self.b_enc, self.k, shift=self._shift())
         return SparseCode(index, value, self.d_sae)
 
     def loss(self, x: torch.Tensor, target: torch.Tensor, dead: torch.Tensor, recipe: Recipe) -> Step:
@@ -32,7 +32,13 @@ class SelectsK(Coder):
         k_dead = min(n_dead, max(1, self.d_in // 2)) if recipe.aux else 0
         encoder, decoder = self.encoder(), self.decoder()
         index, value, index_dead, value_dead = encode_topk(
-            self.centred(x), encoder, self.b_enc, self.k, among=dead if k_dead else None, k_among=k_dead
+            x,
+            encoder,
+            self.b_enc,
+            self.k,
+            shift=self._shift(),
+            among=dead if k_dead else None,
+            k_among=k_dead,
         )
         left = target - sparse_decode(index, value, decoder) - self.b_dec
         loss = left.square().mean()
@@ -42,6 +48,10 @@ class SelectsK(Coder):
         fired = torch.zeros(self.d_sae, dtype=torch.bool, device=x.device)
         fired[index[value > 0]] = True
         return Step(loss, fired)
+
+    def _shift(self) -> torch.Tensor | None:
+        """What is subtracted first. (``centred`` would have its gradient go by way of every vector.)"""
+        return self.b_dec if self.subtracts_b_dec else None
 
     def settings(self) -> dict[str, Any]:
         """With k."""

@@ -132,7 +132,8 @@ class _Trainee:
         """The coder, for activations of the site's own scale."""
         loss = float(torch.stack(self.last).double().mean())
         reader = self.stream.reader
-        if not isfinite(loss) or not all(bool(torch.isfinite(p).all()) for p in self.coder.parameters()):
+        parameters = [parameter.detach() for parameter in self.coder.parameters()]
+        if not all(isfinite(number) for p in parameters for number in (loss, float(p.amin()), float(p.amax()))):
             raise NonFiniteMeasurement(
                 f"{reader.model.id}: training a {self.recipe.kind} coder at {reader.site} ends in numbers that are not "
                 f"finite (loss {loss}); take a smaller learning rate than {self.recipe.lr:g}"
