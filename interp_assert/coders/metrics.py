@@ -143,12 +143,14 @@ def evaluate_coders(
     done = 0
     with torch.no_grad():
         for piece in reader.read([ids for _, ids in documents]):
-            for vectors in piece:
+            for place, vectors in enumerate(piece):
                 if len(vectors) == 0:
-                    raise UsageProblem(f"document {documents[done][0]!r} has no token that counts; leave it out")
-                for tally in tallies:
-                    tally.take(vectors)
-                done += 1
+                    raise UsageProblem(
+                        f"document {documents[done + place][0]!r} has no token that counts; leave it out"
+                    )
+            for tally in tallies:
+                tally.take(piece)
+            done += len(piece)
     names = tuple(name for name, _ in documents)
     return [tally.scores(names) for tally in tallies]
 
@@ -162,13 +164,13 @@ class _Tally:
         self.active = 0
         self.firings: torch.Tensor | None = None
 
-    def take(self, vectors: torch.Tensor) -> None:
-        size = max(1, held_at_once(vectors.device) // getattr(self.coder, "d_sae", vectors.shape[1]))
-        pieces = [
-            VarianceSums.of(part, self._reconstructed(part), self.centre.to(part.device))
-            for part in vectors.split(size)
-        ]
-        self.sums.append(sum(pieces[1:], start=pieces[0]))
+    def take(self, piece: Sequence[torch.Tensor]) -> None:
+        """Documents (n, d_in), coded together."""
+        centre = self.centre.to(piece[0].device)
+        size = max(1, held_at_once(centre.device) // getattr(self.coder, "d_sae", len(centre)))
+        coded = torch.cat([self._reconstructed(part) for part in torch.cat(list(piece)).split(size)])
+        for vectors, reconstructed in zip(piece, coded.split([len(vectors) for vectors in piece]), strict=True):
+            self.sums.append(VarianceSums.of(vectors, reconstructed, centre))
 
     def _reconstructed(self, x: torch.Tensor) -> torch.Tensor:
         if not isinstance(self.coder, Coder):
