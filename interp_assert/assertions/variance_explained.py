@@ -222,7 +222,7 @@ def _recipe(
         return (None if coder.origin is None else coder.origin.recipe), False
     large = reader.model.n_parameters > DEFAULTS.large
     width = 2 * int(reader.model.anatomy.d_model) if large and d_sae is None else d_sae
-    return recipe_for(reader.d_in, kind, d_sae=width, k=k, steps=steps, seed=seed), large and d_sae is None
+    return recipe_for(reader.shape, kind, d_sae=width, k=k, steps=steps, seed=seed), large and d_sae is None
 
 
 def _placed(coder: Coder | None, reader: SiteReader) -> Coder | None:

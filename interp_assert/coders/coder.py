@@ -163,9 +163,13 @@ _SHIPPED = ("topk", "relu", "jumprelu", "rank1")
 
 
 def register_kind(kind: type[Kind]) -> type[Kind]:
-    """Make a kind known by its ``kind``; a class decorator. Raises UsageProblem if another class has the name."""
-    if _kinds.setdefault(kind.kind, kind) is not kind:
-        raise UsageProblem(f"there is a kind of coder named {kind.kind!r} already: {_kinds[kind.kind].__name__}")
+    """Make a kind known by its ``kind``; a class decorator. Raises UsageProblem if another class has the name; the same
+    one defined anew, as in a notebook, takes its own place.
+    """
+    known = _kinds.get(kind.kind, kind)
+    if (known.__module__, known.__qualname__) != (kind.__module__, kind.__qualname__):
+        raise UsageProblem(f"there is a kind of coder named {kind.kind!r} already: {known.__name__}")
+    _kinds[kind.kind] = kind
     return kind
 
 

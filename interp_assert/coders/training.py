@@ -57,7 +57,7 @@ def train_coder(
     made. Raises SiteNotAvailable, UsageProblem for what cannot be trained, CannotSample, NonFiniteMeasurement.
     """
     reader = SiteReader(model, site, head)
-    recipe = recipe_for(reader.d_in, kind, d_sae=d_sae, k=k, steps=steps, seed=seed, **more)
+    recipe = recipe_for(reader.shape, kind, d_sae=d_sae, k=k, steps=steps, seed=seed, **more)
     return train_coders(reader, [recipe], rows_of(model, documents, length=length, seed=seed), each=each)[0]
 
 

@@ -173,6 +173,16 @@ class TestProblems:
         with pytest.raises(UsageProblem, match=r"these want \[64, 128\] vectors"):
             fit_coders(stream_of(sparse_sums(atoms(), 3, 500)), recipes)
 
+    def test_what_a_recipe_fills_in(self) -> None:
+        def filled(d_in: int | tuple[int, ...], kind: str = "topk", **chosen: int) -> tuple[object, ...]:
+            recipe = recipe_for(d_in, kind, **chosen)
+            return recipe.d_sae, recipe.k, recipe.batch, recipe.tokens
+
+        assert filled(64) == (256, 8, 256, 16384)
+        assert filled(768, d_sae=8192) == (8192, 32, 2048, 131072)  # each token as often as with few latents
+        assert filled((128, 16), "rank1") == (576, 8, 256, 16384)  # its atoms have 144 numbers, not 2,048
+        assert filled((128, 16), "topk", d_sae=300, k=5) == (300, 5, 256, 16384)
+
     @pytest.mark.parametrize(
         ("kind", "chosen", "match"),
         [
@@ -197,6 +207,9 @@ def test_a_kind_of_ones_own_is_trained_like_any_other() -> None:
 
     register_kind(Absolute)
     try:
+        once_more = {"__module__": Absolute.__module__, "__qualname__": Absolute.__qualname__}
+        register_kind(type("Absolute", (TopKCoder,), {"kind": "test_only", **once_more}))  # as a notebook would
+        register_kind(Absolute)
         assert list(kinds())[-1] == "test_only"
         [coder] = fit_coders(stream_of(sparse_sums(atoms(), 3, 500)), [quick(20, "test_only", k=3, steps=20)])
         assert isinstance(coder, Absolute)
