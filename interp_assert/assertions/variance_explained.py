@@ -118,7 +118,7 @@ def assert_sae_variance_explained(
             run = CoderRun(CHECK, reader, source, _placed(coder, reader), recipe, compared, seed, tokens)
             run.measure(0, min(DEFAULTS.first_batch, at_most))
         except (SiteNotAvailable, CannotSample) as problem:
-            claim = _claim(site, pi, floor, None)
+            claim = _claim(site, pi, floor, None, False)
             return conclude(not_applicable(CHECK, model, site, claim, str(problem), levels, settings, span.cost))
         twin_control = run.twins_result(twins, scheme) if floor is None else None
         run.open_gate(floor if twin_control is None else twin_control.threshold, levels)
@@ -140,7 +140,7 @@ def assert_sae_variance_explained(
         model,
         run.gate,
         (_as_claim(twin_control, floor), run.pca_result(), run.frozen_result(), init),
-        claim=_claim(site, pi, floor, run.tau),
+        claim=_claim(site, pi, floor, run.tau, undertrained),
         levels=levels,
         details=details,
         cost=span.cost,
@@ -177,7 +177,7 @@ def _check_given(
     if floor is None and not known:
         raise UsageProblem(
             "without floor= a coder has to beat the same recipe on random-weights twins, and nobody knows how this one "
-            "was trained: give floor=, or the recipe="
+            f"was trained: give floor= (--interp-floor {CHECK}=), or the recipe="
         )
 
 
@@ -255,8 +255,9 @@ def _as_claim(twins: ControlResult, floor: float | None) -> ControlResult:
     return replace(twins, required=True, note=f"{twins.note}; sets the VE that the claim asks of a document")
 
 
-def _claim(site: str, pi: float, floor: float | None, tau: float | None) -> str:
-    what = f"a sparse coder explains the activations at {site}: on at least {pi:.0%} of documents its VE is"
+def _claim(site: str, pi: float, floor: float | None, tau: float | None, undertrained: bool) -> str:
+    what = "an undertrained sparse coder" if undertrained else "a sparse coder"
+    what += f" explains the activations at {site}: on at least {pi:.0%} of documents its VE is"
     if floor is not None:
         return f"{what} {floor:g} or more"
     if tau is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -127,10 +128,26 @@ def rows_to_judge_on_are_not_trained_on() -> None:
     assert not trained & {row for _, row in rows.evaluation(0, 64)}
 
 
-def a_trained_model_passes() -> None:
-    recipe = recipe_for(96, steps=60, batch=128, tokens=1536)
+@cache
+def trained() -> tuple[Model, SampledRows]:
+    """A trained model and what it writes."""
     model = load("zoo:gpt2-no-induction")
-    verdict = verdict_of(assert_sae_variance_explained, model, recipe=recipe, length=32, budget=64)
+    return model, SampledRows(model, 32)
+
+
+def a_trained_model_passes() -> None:
+    recipe = recipe_for(96, steps=40, batch=64, tokens=1024)
+    model, rows = trained()
+    verdict = verdict_of(assert_sae_variance_explained, model, recipe=recipe, documents=rows, budget=64)
+    assert verdict.outcome is Outcome.PASS
+
+
+def a_trained_model_beats_frozen_atoms() -> None:
+    recipe = recipe_for(96, steps=40, batch=64, tokens=1024)
+    model, rows = trained()
+    options = {"recipe": recipe, "documents": rows, "budget": 64, "twins": 1, "floor": 0.3}
+    verdict = verdict_of(assert_sae_variance_explained, model, **options)
+    assert control(verdict, "frozen_decoder").outcome is Outcome.PASS
     assert verdict.outcome is Outcome.PASS
 
 
@@ -138,6 +155,7 @@ def a_random_model_is_refused_by_its_twins() -> None:
     recipe = recipe_for(32, steps=40, batch=128, tokens=1024)
     verdict = verdict_of(assert_sae_variance_explained, gpt2(), recipe=recipe, length=32, budget=64)
     assert control(verdict, "random_weights").outcome is Outcome.FAIL
+    assert verdict.outcome is Outcome.FAIL
 
 
 def sums(n: int, residual: Any, total: Any, x: torch.Tensor) -> VarianceSums:
@@ -230,12 +248,12 @@ MUTANTS: dict[str, tuple[Any, str, Any, Callable[[], None]]] = {
     "judged on what it was trained on": (SampledRows, "evaluation", leaked, rows_to_judge_on_are_not_trained_on),
     "twins alias the trained weights": (twins, "twins", aliased, a_trained_model_passes),
     "twins are not retrained": (CoderRun, "_retrained", not_retrained, a_random_model_is_refused_by_its_twins),
-    "controls with the wrong sign": (BetterByDocument, "update", flipped, a_trained_model_passes),
+    "controls with the wrong sign": (BetterByDocument, "update", flipped, a_trained_model_beats_frozen_atoms),
     "the frozen decoder is trained": (
         coder_run,
         "with_frozen_decoder",
         lambda recipe: replace(recipe),
-        a_trained_model_passes,
+        a_trained_model_beats_frozen_atoms,
     ),
 }
 
