@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from interp_assert.coders import recipe_for
 from interp_assert.coders.metrics import CoderScores, VarianceSums
+from interp_assert.coders.relu import ReluCoder
 from interp_assert.coders.topk import TopKCoder
 
 from .planted import (
@@ -140,6 +142,14 @@ class TestCodersKnownOnPaper:
             found = explained(coder, x)
         assert found == pytest.approx(topk_theory(d, k), abs=3e-3)
         assert found == pytest.approx({4: 0.482, 8: 0.707, 16: 0.920}[k], abs=3e-3)
+
+    def test_a_tied_dictionary_that_nobody_trained_is_far_worse_than_the_mean(self) -> None:
+        """Sums of m random half-spaces in d dimensions: VE = m / 2d - m (m - 1) / 4d^2, over which atoms average."""
+        d, m = 32, 512
+        coder = ReluCoder.begin(recipe_for(d, "relu", d_sae=m), (d,), torch.zeros(d), torch.Generator().manual_seed(0))
+        x = torch.randn(4000, d, generator=torch.Generator().manual_seed(1))
+        with torch.no_grad():
+            assert explained(coder, x) == pytest.approx(m / (2 * d) - m * (m - 1) / (4 * d * d), rel=0.05)
 
     def test_only_the_mean(self) -> None:
         x, _ = gaussian([1.0] * 4, 10_000, mean=5.0)

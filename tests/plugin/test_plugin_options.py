@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from interp_assert.coders import save_coder
+from interp_assert.coders.topk import TopKCoder
 from interp_plugin.options import OPTIONS
 from interp_suites import SHIPPED
 
@@ -72,6 +74,34 @@ class TestWhichSourceWins:
             "--interp-batch-tokens=64",
         )
         result.assert_outcomes(passed=1)
+
+    def test_a_coder_reaches_the_tests_with_its_site_if_one_was_said(
+        self, toy: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        sae = save_coder(TopKCoder((4,), 8, 2), toy.path / "runs" / "sae")
+        toy.makepyfile(
+            test_values="""
+            import os
+            def test_it(interp_coder):
+                shown = {name: getattr(value, "k", value) for name, value in interp_coder.items()}
+                assert shown == eval(os.environ["WANTED"])
+            """
+        )
+
+        def found(wanted: dict[str, object], *arguments: str) -> None:
+            monkeypatch.setenv("WANTED", repr(wanted))
+            toy.runpytest("test_values.py", *arguments).assert_outcomes(passed=1)
+
+        found({})
+        toy.makeini("[pytest]\ninterp_coder = blocks.0.resid_post=runs/sae")
+        found({"coder": 2, "site": "blocks.0.resid_post"})
+        monkeypatch.setenv("INTERP_CODER", "runs/sae")
+        found({"coder": 2})
+        found({"coder": 2, "site": "embed"}, "--interp-coder=embed=./runs/sae")
+        (sae / "sae_weights.safetensors").write_bytes(b"half of i")
+        result = toy.runpytest("test_values.py")
+        result.assert_outcomes(errors=1)
+        result.stdout.fnmatch_lines(["*sae_weights.safetensors cannot be read: *; it may be truncated"])
 
 
 class TestWhatIsRefused:

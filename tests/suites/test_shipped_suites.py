@@ -14,6 +14,7 @@ from models.tiny_models import llama, mamba, save
 from packaging import version
 
 import interp_fixtures.zoo
+from interp_assert import save_coder, train_coder, wrap
 from interp_assert.conformance import CHECKS
 from interp_assert.prompts import SHIPPED_SETS
 from interp_assert.records import read_results
@@ -188,16 +189,11 @@ class TestAModelThatChangesWhileItIsMeasured:
 
 class TestCoders:
     def test_a_coder_of_the_users_is_judged(self, real: pytest.Pytester) -> None:
-        save(llama(), real.path / "tiny")
-        real.makepyfile(
-            make="""
-            from interp_assert import load, save_coder, train_coder
-            coder = train_coder(load("./tiny"), site="blocks.1.resid_post", length=16, steps=5, tokens=200, k=4)
-            coder.origin = None
-            save_coder(coder, "sae")
-            """
-        )
-        assert real.runpython(real.path / "make.py").ret == 0
+        module = llama()
+        save(module, real.path / "tiny")
+        coder = train_coder(wrap(module), site="blocks.1.resid_post", length=16, steps=5, tokens=200, k=4)
+        coder.origin = None
+        save_coder(coder, real.path / "sae")
         result = real.runpytest_subprocess(
             "--interp-model=tiny=./tiny",
             "--interp-suites=coders",
