@@ -116,6 +116,11 @@ class Coder(nn.Module, ABC):
     def directions(self) -> list[nn.Parameter]:
         """The decoder's parameters whose rows have unit length."""
 
+    @property
+    def numbers_per_atom(self) -> int:
+        """Free numbers of an atom: what dictionaries of different kinds are compared by."""
+        return self.d_in
+
     def decode(self, code: Code) -> torch.Tensor:
         """(n, d_in)."""
         if isinstance(code, SparseCode):

@@ -64,13 +64,18 @@ class Rank1Coder(SelectsK):
         """(d_sae, rows * columns): v_i w_i^T, flat."""
         return _products(self.v_dec, self.w_dec)
 
+    @property
+    def numbers_per_atom(self) -> int:
+        """Those of a row and a column."""
+        return sum(self.shape)
+
     def directions(self) -> list[nn.Parameter]:
         """Both factors of the atoms."""
         return [p for p in (self.v_dec, self.w_dec) if p.requires_grad]
 
     def settings(self) -> dict[str, Any]:
         """With the number of free parameters of its atoms, for a comparison with dense ones."""
-        return {**super().settings(), "numbers_per_atom": sum(self.shape)}
+        return {**super().settings(), "numbers_per_atom": self.numbers_per_atom}
 
 
 def _products(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:

@@ -29,7 +29,7 @@ class SelectsK(Coder):
     def loss(self, x: torch.Tensor, target: torch.Tensor, dead: torch.Tensor, recipe: Recipe) -> Step:
         """Squared error per dimension; latents that are dead are trained on what the others leave over (AuxK)."""
         n_dead = int(dead.sum())
-        k_dead = min(n_dead, max(1, self.d_in // 2)) if recipe.aux else 0
+        k_dead = min(n_dead, max(1, self.numbers_per_atom // 2)) if recipe.aux else 0
         encoder, decoder = self.encoder(), self.decoder()
         index, value, index_dead, value_dead = encode_topk(
             x,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -10,6 +12,7 @@ from interp_assert.coders.dictionary import random_rows
 from interp_assert.coders.metrics import VarianceSums
 from interp_assert.coders.rank1 import Rank1Coder
 from interp_assert.coders.recipe import recipe_for
+from interp_assert.coders.sparse import encode_topk
 from interp_assert.coders.topk import TopKCoder
 from interp_assert.errors import NonFiniteMeasurement, UsageProblem
 
@@ -137,6 +140,22 @@ class TestRank1:
         assert explained(rank1, x) > 0.9
         assert sum(p.numel() for p in rank1.parameters()) < 0.5 * sum(p.numel() for p in dense.parameters())
         assert rank1.settings()["numbers_per_atom"] == 11
+
+    def test_dead_latents_are_trained_a_few_at_a_time(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Half as many as an atom has numbers: 5 of 11, where an atom of free numbers has 30."""
+        asked = []
+
+        def watched(*args: Any, **kwargs: Any) -> Any:
+            asked.append(kwargs["k_among"])
+            return encode_topk(*args, **kwargs)
+
+        monkeypatch.setattr("interp_assert.coders.topk.encode_topk", watched)
+        x = sparse_sums(self.flat(), 2, 100)
+        everything, recipe = torch.full((20,), True), quick(30, "rank1", d_sae=20, k=2)
+        coder = Rank1Coder.begin(recipe, (self.ROWS, self.COLUMNS), x.mean(0), torch.Generator().manual_seed(0))
+        coder.loss(x, x, everything, recipe)
+        TopKCoder.begin(recipe, (30,), x.mean(0), torch.Generator().manual_seed(0)).loss(x, x, everything, recipe)
+        assert asked == [5, 15]
 
     def test_vectors_are_refused(self) -> None:
         with pytest.raises(UsageProblem, match=r"a rank1 coder codes matrices.* is a vector of 20"):
