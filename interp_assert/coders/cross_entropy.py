@@ -94,7 +94,8 @@ def _loss_with(reader: SiteReader, reconstruct: Reconstruction) -> Callable[[tor
 
     def run(ids: torch.Tensor) -> Any:
         counted = reader.counts(ids)
-        logits = reader.model.trace(ids, write={reader.site: _edits(reader, reconstruct, counted)}).logits
+        edits = _edits(reader, reconstruct, counted) if not _recurs(reader) else _states(reader, reconstruct, ids, counted)
+        logits = reader.model.trace(ids, write={reader.site: edits}).logits
         scored = counted[:, 1:]
         loss = -logits[:, :-1].float().log_softmax(-1).gather(-1, ids[:, 1:, None])[..., 0].double()
         return [(float(row[keep].sum()), int(keep.sum())) for row, keep in zip(loss, scored, strict=True)]
@@ -102,20 +103,34 @@ def _loss_with(reader: SiteReader, reconstruct: Reconstruction) -> Callable[[tor
     return run
 
 
+def _recurs(reader: SiteReader) -> bool:
+    return reader.site.endswith(".state")
+
+
+def _replaced(reader: SiteReader, reconstruct: Reconstruction, value: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
+    """A site's value (batch, pos, ...) with what is coded of it reconstructed at the positions to ``keep``."""
+    flat = reader.flat(value)
+    chosen = keep.to(flat.device)
+    changed = flat.clone()
+    changed[chosen] = reconstruct(flat[chosen])
+    return reader.put_back(value, changed)
+
+
 def _edits(reader: SiteReader, reconstruct: Reconstruction, counted: torch.Tensor) -> Any:
-    def edit_of(keep: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
-        def edit(value: torch.Tensor) -> torch.Tensor:
-            flat = reader.flat(value)
-            chosen = keep.to(flat.device)
-            changed = flat.clone()
-            changed[chosen] = reconstruct(flat[chosen])
-            return reader.put_back(value, changed)
+    return lambda value: _replaced(reader, reconstruct, value, counted)
 
-        return edit
 
-    if not reader.site.endswith(".state"):
-        return edit_of(counted)
+def _states(reader: SiteReader, reconstruct: Reconstruction, ids: torch.Tensor, counted: torch.Tensor) -> Any:
+    """One edit for each step. What is reconstructed is the state that the model has by itself, as at any other site:
+    else each step would code what the steps before it had left over, and errors would pile up.
+    """
     from ..models.edits import at
 
-    # a state is edited step by step, each edit seeing the states that the edits before it have made
-    return [at([t], edit_of(counted[:, t : t + 1])) for t in range(counted.shape[1])]
+    clean = reader.model.trace(ids, [reader.site], logits=False)[reader.site]
+    written = _replaced(reader, reconstruct, clean, counted)
+
+    def edit_of(t: int) -> Callable[[torch.Tensor], torch.Tensor]:
+        keep = counted[:, t].to(written.device).view(-1, *[1] * (written.dim() - 1))
+        return lambda value: torch.where(keep, written[:, t : t + 1].to(value), value)
+
+    return [at([t], edit_of(t)) for t in range(counted.shape[1])]

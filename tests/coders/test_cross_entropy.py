@@ -66,3 +66,18 @@ def test_a_recurrent_state_is_replaced_step_by_step() -> None:
     large = cross_entropy_recovered(reader, lambda x: 100 * x, ROWS, torch.zeros(reader.d_in))
     assert large.coder != pytest.approx(large.clean, abs=1e-3)
     assert large.clean == pytest.approx(copy.clean)
+
+
+def test_what_is_coded_of_a_recurrent_state_is_what_the_model_has_by_itself() -> None:
+    """Not what is left of it after the steps before were replaced: errors would pile up."""
+    model = wrap(build("mamba"))
+    reader = SiteReader(model, "blocks.1.state")
+    seen: list[torch.Tensor] = []
+
+    def far_off(x: torch.Tensor) -> torch.Tensor:
+        seen.append(x)
+        return x + 10.0
+
+    cross_entropy_recovered(reader, far_off, ROWS, torch.zeros(reader.d_in))
+    clean = torch.cat([vectors for piece in reader.read(ROWS) for vectors in piece])
+    torch.testing.assert_close(torch.cat(seen), clean)
