@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..controls import PairedControl, TwinScore, shuffled
 from ..errors import ContextTooShort
-from ..measures import InductionScores, measure_induction, measure_repeated_accuracy, top_answers
+from ..measures import measure_repeated_accuracy, top_answers
 from ..measures.induction import check_fits
 from ..prompts import (
     Fact,
@@ -29,7 +29,7 @@ from ..prompts import (
 )
 from ..stats import ControlResult, ErrorLevels, Measurement, Outcome, SequentialGate
 from .drift_kinds import LIMITS
-from .drift_limits import Gated
+from .drift_limit import Gated
 from .induction import DEFAULTS as INDUCTION
 from .lens_crossover import DEFAULTS as LENS
 from .reasons import sees_the_future
@@ -126,7 +126,7 @@ class _KeptInduction(KeptClaim):
 
     def __init__(self, model: Model, base: Model, limit: float, levels: ErrorLevels, seed: int) -> None:
         super().__init__(model, base, limit, levels)
-        self.scores: tuple[InductionScores, InductionScores] | None = None
+        self.scores: tuple[Measurement, Measurement] | None = None
         self.has: tuple[PairedControl, PairedControl] = (
             shuffled(INDUCTION.margin, levels),
             shuffled(INDUCTION.margin, levels),
@@ -141,7 +141,7 @@ class _KeptInduction(KeptClaim):
 
     @property
     def drawn(self) -> int:
-        return 0 if self.scores is None else self.scores[0].accuracy.n
+        return 0 if self.scores is None else self.scores[0].n
 
     @property
     def settled(self) -> bool:
@@ -149,18 +149,23 @@ class _KeptInduction(KeptClaim):
         held = self.has[1].gate.outcome
         return bool(self.missing) or held is Outcome.FAIL or (super().settled and held is Outcome.PASS)
 
+    def least(self) -> int | None:
+        return None if self.gate is None else self.gate.least(0.0)
+
     def draw(self, start: int, count: int) -> None:
         if self.gate is None or self.missing:
             return
-        mine, theirs = (
-            measure_induction(each, self._clusters(i, start, count), heads=False)
-            for i, each in enumerate((self.model, self.base))
-        )
+        clusters = [self._clusters(i, start, count) for i in (0, 1)]
+        pair = tuple(zip((self.model, self.base), clusters, strict=True))
+        mine, theirs = (measure_repeated_accuracy(each, some) for each, some in pair)
         if self.gate.outcome is Outcome.INCONCLUSIVE:
-            self.gate.update(theirs.accuracy.values - mine.accuracy.values)
-        for has, scores in zip(self.has, (mine, theirs), strict=True):
-            has.update(scores.accuracy, scores.shuffled)
-        self.scores = (mine, theirs) if self.scores is None else _joined(self.scores, (mine, theirs))
+            self.gate.update(theirs.values - mine.values)
+        for (each, some), has, accuracy in zip(pair, self.has, (mine, theirs), strict=True):
+            if has.gate.outcome is Outcome.INCONCLUSIVE:
+                has.update(accuracy, measure_repeated_accuracy(each, some, second="shuffled"))
+        self.scores = (
+            (mine, theirs) if self.scores is None else (self.scores[0].extend(mine), self.scores[1].extend(theirs))
+        )
 
     def conclude(self) -> None:
         held = self.has[1].gate
@@ -170,9 +175,11 @@ class _KeptInduction(KeptClaim):
     def report(self) -> dict[str, Any]:
         if self.scores is None:
             return {"claim": self.name, "flipped": False, "told": f"not compared: {self.missing}"}
-        mine, theirs = (float(scores.accuracy.estimate) for scores in self.scores)
+        mine, theirs = (float(accuracy.estimate) for accuracy in self.scores)
         held, holds = (self.has[i].gate.outcome for i in (1, 0))
-        flipped = held is Outcome.PASS and holds is not Outcome.PASS
+        lost = self.gate is not None and self.gate.outcome is Outcome.FAIL
+        # not merely no longer shown: that may be for want of clusters
+        flipped = held is Outcome.PASS and (holds is Outcome.FAIL or (lost and holds is not Outcome.PASS))
         told = f"accuracy {theirs:.3f} -> {mine:.3f}, claim {held} -> {holds}"
         return {
             "claim": self.name,
@@ -187,7 +194,7 @@ class _KeptInduction(KeptClaim):
 
     def own_score(self) -> TwinScore:
         assert self.scores is not None
-        return TwinScore.of(self.scores[0].accuracy.head(min(self.drawn, REPORTED)))
+        return TwinScore.of(self.scores[0].head(min(self.drawn, REPORTED)))
 
     def twin_score(self, twin: Model) -> TwinScore:
         return TwinScore.of(measure_repeated_accuracy(twin, self._clusters(0, 0, min(self.drawn, REPORTED))))
@@ -290,9 +297,3 @@ def _stream(model: Model, seed: int) -> RepeatedTokenStream:
     pool = token_pool(model)
     check_fits(model, INDUCTION.n, 0 if pool.bos is None else 1)
     return RepeatedTokenStream(pool, INDUCTION.n, seed)
-
-
-def _joined(
-    before: tuple[InductionScores, InductionScores], more: tuple[InductionScores, InductionScores]
-) -> tuple[InductionScores, InductionScores]:
-    return before[0].extend(more[0]), before[1].extend(more[1])

@@ -31,6 +31,7 @@ LIMITS = {
         LimitKind("total_variation", "total variation", "output", "lower", 0.0, 1.0),
         LimitKind("agreement", "top-1 agreement", "output", "higher", 0.0, 1.0),
         LimitKind("kl", "KL(base || model)", "output", "lower", 0.0, float("inf")),
+        LimitKind("by_text", "nats per character lost", "text", "lower", 0.0, float("inf")),
         LimitKind("residual", "relative residual movement", "residual", "lower", 0.0, float("inf")),
         LimitKind("cosine", "residual cosine", "residual", "higher", -1.0, 1.0),
         LimitKind("cka", "residual CKA", "residual", "higher", 0.0, 1.0),
@@ -38,7 +39,7 @@ LIMITS = {
         LimitKind("claims_lost", "claims lost", "claims", "lower", 0.0, 1.0),
     )
 }
-KINDS = ("output", "residual", "weights", "claims")
+KINDS = ("output", "text", "residual", "weights", "claims")
 
 
 def checked_limits(**asked: float | None) -> dict[str, float]:

@@ -42,14 +42,15 @@ FIRST = 64
 class Readings:
     """Documents of one source as read so far.
 
-    ``missing`` is why nothing can be compared token by token (other tokens, a base that cannot write), or None;
-    ``by_text`` is then what can be compared on whole texts, if anything.
+    ``missing`` is why nothing can be compared token by token (other tokens, a base that cannot write), or None.
+    ``by_text`` is what was read of whole texts, each model in its own tokens.
     """
 
-    def __init__(self, documents: Documents | None, missing: str | None, by_text: TextDrift | None = None) -> None:
+    def __init__(self, documents: Documents | None, missing: str | None) -> None:
         self.documents = documents
         self.missing = missing
-        self.by_text = by_text
+        self.by_text: TextDrift | None = None
+        self.texts_read = 0
         self.scores: DriftScores | None = None
         self.floor: dict[str, Any] | None = None
         self.weights: WeightDrift | str | None = None
@@ -77,6 +78,29 @@ class Readings:
                 self.scores = self.scores.extend(measure_drift(model, base, more))
         return self.scores.head(min(count, self.scores.n))
 
+    def texts_upto(self, model: Model, base: Model, count: int) -> TextDrift | None:
+        """The first ``count`` documents as texts, or all there are, as far as both models can read them; None if that
+        is none.
+        """
+        if self.documents is None or base.tokenizer is None or model.tokenizer is None:
+            return None
+        new = self.documents.take(self.texts_read, count - self.texts_read) if count > self.texts_read else []
+        if new:
+            self.texts_read += len(new)
+            read = measure_text_drift(model, base, _texts(base, new), names=[document.id for document in new])
+            if read is not None:
+                self.by_text = read if self.by_text is None else self.by_text.extend(read)
+        return self.by_text
+
+    def no_whole_text(self, model: Model, base: Model) -> str | None:
+        """Why not even whole texts can be compared, or None."""
+        bare = next((each.id for each in (model, base) if each.tokenizer is None), None)
+        if bare is not None:
+            return f"{bare} has no tokenizer, so texts cannot be put into its tokens"
+        if self.texts_upto(model, base, FIRST) is None:
+            return self.missing if self.documents is None else "none of the texts can be read by both models"
+        return None
+
     def noise_floor(self, base: Model) -> dict[str, Any]:
         """The drift of the base from itself after its weights went through bfloat16 and back, on the first documents;
         or, under ``missing``, why there is none.
@@ -100,15 +124,21 @@ def readings_of(model: Model, base: Model, texts: Sequence[Any] | None, length: 
     if model is base:
         return _fresh(model, base, texts, length, seed)
     given = hashlib.sha256(repr(None if texts is None else list(texts)).encode()).hexdigest()
-    key = (given, length, seed, model.batch_tokens, fingerprint(model.module), fingerprint(base.module))
+    key = (given, length, seed, model.batch_tokens)
+    weights = (fingerprint(model.module), fingerprint(base.module))
     known = _remembered.get(model)
-    if known is None or known[0]() is not base or known[1] != key:
-        known = (ref(base), key, _fresh(model, base, texts, length, seed))
-        _remembered[model] = known
-    return known[2]
+    same = known is not None and known[0]() is base and known[2] == weights
+    if known is None or not same or known[1] != key:
+        readings = _fresh(model, base, texts, length, seed)
+        if known is not None and same:  # neither has to do with the documents
+            readings.claims, readings.weights = known[3].claims, known[3].weights
+        known = _remembered[model] = (ref(base), key, weights, readings)
+    return known[3]
 
 
-_remembered: WeakKeyDictionary[Model, tuple[ref[Model], tuple[Any, ...], Readings]] = WeakKeyDictionary()
+_remembered: WeakKeyDictionary[Model, tuple[ref[Model], tuple[Any, ...], tuple[str, str], Readings]] = (
+    WeakKeyDictionary()
+)
 """the latest source of documents for each model; the numbers of a few thousand documents take a few megabytes"""
 
 
@@ -124,19 +154,20 @@ def _fresh(model: Model, base: Model, texts: Sequence[Any] | None, length: int, 
             documents.take(0, 1)
         except CannotSample as problem:
             return Readings(None, other or str(problem))
-    if other is None:
-        return Readings(documents, None)
-    given = [text for text in texts or () if isinstance(text, str)]
-    return Readings(documents, other, measure_text_drift(model, base, given or _decoded(base, documents)))
+    readings = Readings(documents, other)
+    if other is not None:
+        readings.texts_upto(model, base, FIRST)
+    return readings
 
 
-def _decoded(base: Model, documents: Documents) -> list[str]:
-    """The first documents as texts, each once; none without a tokenizer."""
-    if base.tokenizer is None:
-        return []
-    specials = special_ids(base)
-    rows = [[i for i in document.ids if i not in specials] for document in documents.take(0, FIRST)]
-    return list(dict.fromkeys(base.tokenizer.decode(row) for row in rows))
+def _texts(base: Model, documents: Sequence[Document]) -> list[str]:
+    """Documents as they were given, or else as the base would write them."""
+    assert base.tokenizer is not None
+    specials, decode = special_ids(base), base.tokenizer.decode
+    return [
+        decode([i for i in document.ids if i not in specials]) if document.text is None else document.text
+        for document in documents
+    ]
 
 
 def _noise_floor(base: Model, documents: list[Document]) -> dict[str, Any]:

@@ -44,8 +44,6 @@ def drift_details(
     profile: dict[str, str] = {}
     if scores is None:
         profile["output"] = f"not compared: {readings.missing}"
-        if readings.by_text is not None:
-            profile["by text"] = _text_line(readings.by_text)
     else:
         output = {name: float(getattr(scores, name).estimate) for name in ("total_variation", "kl", "agreement")}
         details |= {"documents": scores.n, "positions": scores.positions, "output": output}
@@ -56,11 +54,14 @@ def drift_details(
         profile["residual"] = _residual_line(scores)
         for part in scores.moved:
             profile[part.kind] = _parts_line(details[part.kind], part.kind.removesuffix("s"))
+    if readings.by_text is not None:
+        profile["by text"] = _text_line(readings.by_text)
     profile["weights"] = (
         f"not compared: {weights}" if isinstance(weights, str) else f"moved by {weights.whole:.3g} of their norm"
     )
     for claim in claims:
-        profile[claim["claim"]] = claim["told"]
+        if not claim.get("missing"):
+            profile[claim["claim"]] = claim["told"]
     details |= {"by_block": _by_block(scores, floor, weights), "profile": profile}
     return details
 

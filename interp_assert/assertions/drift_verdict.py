@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..stats import ControlResult, Cost, ErrorLevels, Measurement, Outcome, Verdict, combine
 from .drift_kinds import LIMITS
-from .drift_limits import Gated
+from .drift_limit import Gated
 from .drift_readings import FIRST
 
 if TYPE_CHECKING:
@@ -24,13 +24,15 @@ def drift_verdict(
     judged: Sequence[Gated],
     twin_control: ControlResult | None,
     *,
+    allowed: int,
     measurements: Sequence[Measurement],
     details: Mapping[str, Any],
     levels: ErrorLevels,
     cost: Cost,
 ) -> Verdict:
     """All limits and the control together. The first limit with the worst outcome is the claim of the verdict, the
-    others stand among its controls; ``details["judged"]`` has them all in order.
+    others stand among its controls; ``details["judged"]`` has them all in order. ``allowed`` is the number of clusters
+    that the budget allows.
     """
     order = (Outcome.FAIL, Outcome.NOT_APPLICABLE, Outcome.INCONCLUSIVE, Outcome.PASS)
     leading = min(judged, key=lambda limit: order.index(limit.outcome))
@@ -45,7 +47,7 @@ def drift_verdict(
         check=check,
         outcome=outcome,
         model=model.id,
-        layer=leading.layer or ("output" if leading.kind.part == "output" else None),
+        layer=leading.layer or ("output" if leading.kind.part in ("output", "text") else None),
         claim=f"drift from {base.id}: {bounds}",
         estimate=estimate,
         interval=interval,
@@ -57,14 +59,18 @@ def drift_verdict(
         details={**details, **told},
         cost=cost,
         needed=_needed(judged) if outcome is Outcome.INCONCLUSIVE else None,
-        reason=_reason(outcome, judged, twin_control, details["flipped"]),
+        reason=_reason(outcome, judged, twin_control, details["flipped"], allowed),
         claim_outcome=leading.outcome,
         measurements=tuple(measurements),
     )
 
 
 def _reason(
-    outcome: Outcome, judged: Sequence[Gated], twin_control: ControlResult | None, flipped: Sequence[str]
+    outcome: Outcome,
+    judged: Sequence[Gated],
+    twin_control: ControlResult | None,
+    flipped: Sequence[str],
+    allowed: int,
 ) -> str:
     """Empty on PASS; else which limit, with the reason."""
     if outcome is Outcome.PASS:
@@ -85,7 +91,22 @@ def _reason(
         return "; ".join(dict.fromkeys(r.note for r in results if r.outcome is outcome))
     named += ["control random_weights" for c in twins if c.outcome is outcome]
     few = any(limit.approximate and limit.outcome is outcome and limit.figures()[2] < FIRST for limit in judged)
-    return f"not decided: {', '.join(named)}" + (f"; approximate limits need {FIRST} documents at least" if few else "")
+    said = [f"not decided: {', '.join(named)}"] + (
+        [f"approximate limits need {FIRST} documents at least"] if few else []
+    )
+    return "; ".join(said + [text for limit in judged if (text := _out_of_reach(limit, outcome, allowed))])
+
+
+def _out_of_reach(limit: Gated, outcome: Outcome, allowed: int) -> str:
+    """What to say of a limit that the budget is too small for, whatever the model does; else empty."""
+    least = limit.least()
+    if limit.outcome is not outcome or least is None or least <= allowed:
+        return ""
+    sign = _sign(limit.kind.name)
+    return (
+        f"{limit.result().name} {sign} {limit.limit:g} takes {least} clusters even if nothing has changed, and the "
+        f"budget allows {allowed}: raise it, or choose a wider limit"
+    )
 
 
 def _needed(judged: Sequence[Gated]) -> int | None:

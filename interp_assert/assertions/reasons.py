@@ -46,7 +46,12 @@ def reason_of(outcome: Outcome, claim: SequentialGate, controls: Sequence[Contro
         undecided = ["the claim"] if claim.outcome is Outcome.INCONCLUSIVE else []
         undecided += [f"control {c.name}" for c in required if c.outcome is Outcome.INCONCLUSIVE]
         twins = any(c.name == "random_weights" and c.outcome is Outcome.INCONCLUSIVE for c in required)
-        return f"not decided: {', '.join(undecided)}" + ("; more twins may decide random_weights" if twins else "")
+        least = claim.least() if claim.outcome is Outcome.INCONCLUSIVE else None
+        said = [f"not decided: {', '.join(undecided)}"]
+        said += ["more twins may decide random_weights"] if twins else []
+        if least is not None and least > claim.n:
+            said.append(f"even without a fault it takes {least} clusters, and there were {claim.n}")
+        return "; ".join(said)
     if outcome is Outcome.NOT_APPLICABLE:
         lacking = [c for c in required if c.outcome is Outcome.NOT_APPLICABLE]
         return "; ".join(f"control {c.name} cannot be measured: {c.note}" for c in lacking)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -134,20 +134,25 @@ def measure_induction(model: Model, clusters: Sequence[RepeatedTokens], *, heads
     )
 
 
-def measure_repeated_accuracy(model: Model, clusters: Sequence[RepeatedTokens]) -> Measurement:
-    """Only the second-copy accuracy: what a random-weight twin is compared by. Raises as ``measure_induction`` does."""
+def measure_repeated_accuracy(
+    model: Model, clusters: Sequence[RepeatedTokens], *, second: Literal["repeated", "shuffled"] = "repeated"
+) -> Measurement:
+    """Only the accuracy on the second copy, as it was or ``shuffled``: what a random-weight twin is compared by, and
+    what a model has lost. Raises as ``measure_induction`` does.
+    """
     n, offset = _one_shape(model, clusters)
+    rows = [c.repeated if second == "repeated" else c.shuffled for c in clusters]
     with model.metered() as span:
-        rows = _score(model, [c.repeated for c in clusters], scored_positions(offset, n, copy=1), n, [], 0)
+        scored = _score(model, rows, scored_positions(offset, n, copy=1), n, [], 0)
     return Measurement(
-        "induction/accuracy",
+        "induction/accuracy" if second == "repeated" else "induction/shuffled",
         VERSION,
         tuple(c.id for c in clusters),
-        rows.hits.mean(-1),
+        scored.hits.mean(-1),
         0,
         1,
         "share of tokens",
-        "higher",
+        "higher" if second == "repeated" else "none",
         details={"trials": n - 1},
         cost=span.cost,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..errors import NonFiniteMeasurement
 from ..prompts import bos_id
+from ..stats import Measurement
 from .passes import chunks, in_passes
 from .tokens import in_full, log_probability
 
@@ -19,26 +21,49 @@ if TYPE_CHECKING:
 
     from ..models import Model
 
-__all__ = ["TextDrift", "measure_text_drift"]
+__all__ = ["VERSION", "TextDrift", "measure_text_drift"]
+
+VERSION = 1
+"""of the definition; raised when the same models would get other numbers"""
 
 
 @dataclass(frozen=True)
 class TextDrift:
     """Nats per character of each text that both models can read; ``left_out`` is the number of the others (a token that
-    one does not know, or too long for its context).
+    one does not know, or too long for its context), ``names`` and ``texts`` are those that were read.
     """
 
     model: NDArray[np.float64]
     base: NDArray[np.float64]
     left_out: int
+    names: tuple[str, ...]
+    texts: tuple[str, ...]
 
     @property
     def difference(self) -> float:
         """By how much worse the model predicts them than the base, nats per character."""
         return float((self.model - self.base).mean())
 
+    @property
+    def lost(self) -> Measurement:
+        """The same for each text."""
+        values = self.model - self.base
+        return Measurement("drift/by_text", VERSION, self.names, values, -inf, inf, "nats/character", "lower")
 
-def measure_text_drift(model: Model, base: Model, texts: Sequence[str]) -> TextDrift | None:
+    def extend(self, other: TextDrift) -> TextDrift:
+        """These texts followed by those of ``other``."""
+        return TextDrift(
+            np.concatenate([self.model, other.model]),
+            np.concatenate([self.base, other.base]),
+            self.left_out + other.left_out,
+            self.names + other.names,
+            self.texts + other.texts,
+        )
+
+
+def measure_text_drift(
+    model: Model, base: Model, texts: Sequence[str], *, names: Sequence[str] | None = None
+) -> TextDrift | None:
     """Each text in each model's own tokens, BOS first where there is one; without, the first token is not scored.
 
     None if a model has no tokenizer or no text is left. Raises NonFiniteMeasurement naming the model.
@@ -53,7 +78,9 @@ def measure_text_drift(model: Model, base: Model, texts: Sequence[str]) -> TextD
         _per_character(each, [side[i] or () for i in kept], [texts[i] for i in kept])
         for each, side in zip((model, base), rows, strict=True)
     )
-    return TextDrift(mine, theirs, left_out=len(texts) - len(kept))
+    called = [str(i) for i in range(len(texts))] if names is None else names
+    chosen = tuple(called[i] for i in kept), tuple(texts[i] for i in kept)
+    return TextDrift(mine, theirs, len(texts) - len(kept), *chosen)
 
 
 def _row(model: Model, text: str) -> tuple[int, ...] | None:

@@ -27,10 +27,13 @@ CHUNK = 64
 
 @dataclass(frozen=True)
 class Document:
-    """One cluster of text: a stable name and its ids, BOS first if the tokenizer defines one."""
+    """One cluster of text: a stable name, its ids, BOS first if the tokenizer defines one, and the text that the ids
+    were made of, if they were made of one.
+    """
 
     id: str
     ids: tuple[int, ...]
+    text: str | None = None
 
 
 class Documents(Protocol):
@@ -104,7 +107,9 @@ class GivenDocuments:
         rows = _rows(model, texts)
         _check(model, rows, [limit, model.max_positions])
         order = np.argsort(np.random.default_rng([seed, 0xD0C5]).random(len(rows)), kind="stable")
-        self._documents = [Document(f"text {int(i)}", rows[int(i)]) for i in order]
+        self._documents = [
+            Document(f"text {i}", rows[i], text if isinstance(text := texts[i], str) else None) for i in map(int, order)
+        ]
         self.population = len(rows)
         self.note = f"{len(rows)} texts given, in the order of seed {seed}"
 

@@ -124,14 +124,17 @@ def _drift(checks: Iterable[Mapping[str, Any]]) -> str:
     output = next((details["output"] for details in found if "output" in details), None)
     if output is not None:
         told.append(f"TV {output['total_variation']:.3f}")
+    text = next((details["by_text"] for details in found if details.get("by_text")), None)
+    if output is None and text is not None:
+        told.append(f"{text['difference']:+.3f} nats per character")
     rows: list[Any] = next((details["by_block"] for details in found if details.get("by_block")), [])
     moved = [(row["residual"], row["block"]) for row in rows if row.get("residual") is not None]
     if moved:
         most, block = max(moved, key=lambda pair: pair[0])
         told.append(f"residual {most:.2f} at {block if block == 'embed' else f'block {block}'}")
     flipped: list[str] = next((details["flipped"] for details in found if details.get("flipped")), [])
-    text = ", ".join(told) or "n/a"
-    return f"{text}; flipped {', '.join(flipped)}" if flipped else text
+    shown = ", ".join(told) or "n/a"
+    return f"{shown}; flipped {', '.join(flipped)}" if flipped else shown
 
 
 def _details(checks: Iterable[Mapping[str, Any]], name: str) -> Mapping[str, Any]:

@@ -20,7 +20,7 @@ from .betting import BETS, Floats, accumulated, log_factors, log_mixture, moving
 from .confidence import lower_end
 from .levels import ErrorLevels
 from .measurement import BadMeasurement
-from .planning import draws_needed
+from .planning import draws_needed, least_draws
 from .verdict import Outcome
 
 __all__ = ["SequentialGate"]
@@ -186,6 +186,14 @@ class SequentialGate:
         if self._sum / self.n >= self._tau:
             return draws_needed(x, self._wealth_pass, self._tau, self.levels.pass_, self.population)
         return draws_needed(1.0 - x, self._wealth_fail, 1.0 - self._tau, self.levels.fail, self.population)
+
+    def least(self, value: float | None = None) -> int | None:
+        """Clusters after which the claim would PASS if each of them had this value, by default the best there is: fewer
+        cannot do. None if no number would.
+        """
+        best = self.hi if self.direction == "higher" else self.lo
+        x = float(self._scaled(np.array([best if value is None else value]))[0])
+        return least_draws(x, self._tau, self.levels.pass_, self.population)
 
     def state(self) -> dict[str, Any]:
         """All that is needed to go on later, as builtins; a resumed gate equals one run bit for bit."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from .betting import Floats, accumulated, log_factors, log_mixture, moving_threshold
 
-__all__ = ["draws_needed"]
+__all__ = ["draws_needed", "least_draws"]
 
 _FARTHEST = 2**40
 
@@ -25,6 +25,18 @@ def draws_needed(x: Floats, log_wealth: Floats, threshold: float, level: float, 
     if population is None:
         return _endless(x, log_wealth, threshold, level)
     return _list(x, log_wealth, threshold, level, population)
+
+
+def least_draws(value: float, threshold: float, level: float, population: int | None) -> int | None:
+    """Clusters after which a mean above ``threshold`` would be shown if each of them had this value; None if no number
+    would do.
+    """
+    if population is not None and value < threshold:
+        return None
+    first = log_factors(np.full(1, value), threshold)[0]
+    if float(log_mixture(first)) >= -np.log(level) or population == 1:
+        return 1
+    return draws_needed(np.full(1, value), first, threshold, level, population)
 
 
 def _endless(x: Floats, log_wealth: Floats, threshold: float, level: float) -> int | None:

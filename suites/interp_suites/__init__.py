@@ -67,7 +67,7 @@ SHIPPED = (
     Suite(
         "drift",
         "interp_suites.test_drift",
-        checks=("drift/claims", "drift/output", "drift/residual", "drift/weights"),
+        checks=("drift/claims", "drift/output", "drift/text", "drift/residual", "drift/weights"),
         floors=(0.0, 1.0),
         needs_base=True,
     ),

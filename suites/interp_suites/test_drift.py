@@ -17,9 +17,9 @@ Floor = Callable[..., Any]
 
 
 def test_claims(interp_model: Model, interp_base: Model, interp_floor: Floor, interp_settings: dict[str, Any]) -> None:
-    """Of what the base can do (induction, facts) it has lost less than 0.05.
+    """Of what the base can do (induction, facts) it has lost less than 0.05; which probes flipped is told.
 
-    Another limit: ``--interp-floor drift/claims=0.02``.
+    Another limit: ``--interp-floor drift/claims=0.1``. The budget ``quick`` can refute 0.05 but not establish it.
     """
     limit = interp_floor("drift/claims", default=0.05)
     assert_drift_below(interp_model, interp_base, claims_lost=limit, **interp_settings)
@@ -29,6 +29,15 @@ def test_output(interp_model: Model, interp_base: Model, interp_floor: Floor, in
     """The total variation between the next-token distributions is below ``--interp-floor drift/output=...``."""
     limit = limit_of(interp_floor, "drift/output")
     assert_drift_below(interp_model, interp_base, total_variation=limit, **interp_settings)
+
+
+def test_text(interp_model: Model, interp_base: Model, interp_floor: Floor, interp_settings: dict[str, Any]) -> None:
+    """It predicts what the base writes worse by less than ``--interp-floor drift/text=...`` nats per character.
+
+    Each of the two reads the texts in its own tokens, so their tokenizers may differ.
+    """
+    limit = limit_of(interp_floor, "drift/text")
+    assert_drift_below(interp_model, interp_base, by_text=limit, **interp_settings)
 
 
 def test_residual(

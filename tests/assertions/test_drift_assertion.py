@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from measures.small import gpt2, mamba
-from oracles import drift_gpt2, finetuned
+from oracles import drift_gpt2, finetuned, probe_gpt2
 from prompts.words import metaspace_tokenizer
 
 import interp_assert.assertions.drift_readings as readings
@@ -18,20 +19,40 @@ from interp_assert import assert_drift_below, assert_induction
 from interp_assert.assertions import InterpAssertionError, NotApplicable
 from interp_assert.assertions.drift_limits import gated
 from interp_assert.errors import ContextTooShort, NonFiniteMeasurement, UsageProblem
+from interp_assert.measures import measure_text_drift
 from interp_assert.models import Model, wrap
-from interp_assert.prompts import Statement
+from interp_assert.prompts import Statement, statements
 from interp_assert.stats import ErrorLevels, Outcome, Verdict
 
 from .outcome import control, verdict_of
 
+CONTINENTS = tuple(statements(["continent"]))
 ROWS = drift_gpt2.rows(300)
 RELATIVE = drift_gpt2.expected(ROWS[:64], 2.0).relative
 WORST = int(np.argmax(RELATIVE))
 
 
-def nearby(seed: int = 0, by: float = 0.01, **config: Any) -> tuple[Model, Model]:
-    """A small model, and it with a little noise on its weights."""
-    base, model = gpt2(seed, **config), gpt2(seed, **config)
+@cache
+def oracle() -> tuple[Model, Model]:
+    """O9, tuned and base; opened once, for what is remembered of a pair cannot change what is decided."""
+    return wrap(drift_gpt2.build(2.0), id="tuned"), wrap(drift_gpt2.build(), id="base")
+
+
+@cache
+def small(seed: int = 0, **config: Any) -> Model:
+    """A random model that no test changes."""
+    return gpt2(seed, **config)
+
+
+@cache
+def nearby(seed: int = 0, by: float = 0.01) -> tuple[Model, Model]:
+    """A small model, and it with a little noise on its weights; no test changes them."""
+    return fresh(seed, by)
+
+
+def fresh(seed: int = 0, by: float = 0.01) -> tuple[Model, Model]:
+    """The same, opened anew."""
+    base, model = gpt2(seed), gpt2(seed)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.module.parameters():
@@ -48,7 +69,7 @@ class TestTheOracle:
 
     @pytest.mark.parametrize(("factor", "outcome"), [(1.2, Outcome.PASS), (0.8, Outcome.FAIL)])
     def test_a_limit_around_the_truth(self, factor: float, outcome: Outcome) -> None:
-        tuned, base = wrap(drift_gpt2.build(2.0), id="tuned"), wrap(drift_gpt2.build(), id="base")
+        tuned, base = oracle()
         verdict = verdict_of(
             assert_drift_below, tuned, base, residual=factor * float(RELATIVE[WORST]), texts=ROWS[:130], twins=1
         )
@@ -64,7 +85,7 @@ class TestTheOracle:
 
     def test_where_nothing_moved_the_limit_holds_although_nothing_varies(self) -> None:
         """Below the tuned block the cosine is 1 in every document."""
-        tuned, base = wrap(drift_gpt2.build(2.0), id="tuned"), wrap(drift_gpt2.build(), id="base")
+        tuned, base = oracle()
         truth = float(drift_gpt2.expected(ROWS[:64], 2.0).cosine.mean(0).min())
         for value, outcome in ((truth - 0.1, Outcome.PASS), (truth + 0.03, Outcome.FAIL)):
             verdict = verdict_of(assert_drift_below, tuned, base, cosine=value, texts=ROWS[:130], twins=1)
@@ -72,7 +93,7 @@ class TestTheOracle:
             assert verdict.layer in ("block 3", "block 4")
 
     def test_total_variation_is_gated_on_the_list(self) -> None:
-        tuned, base = wrap(drift_gpt2.build(2.0), id="tuned"), wrap(drift_gpt2.build(), id="base")
+        tuned, base = oracle()
         rows = ROWS[:60]
         truth = float(drift_gpt2.expected(rows, 2.0).total_variation.mean())
         for factor, outcome in ((1.02, Outcome.PASS), (0.98, Outcome.FAIL)):
@@ -81,7 +102,7 @@ class TestTheOracle:
             assert verdict.n <= 60
 
     def test_weights_need_no_text_and_no_statistics(self) -> None:
-        tuned, base = wrap(drift_gpt2.build(2.0), id="tuned"), wrap(drift_gpt2.build(), id="base")
+        tuned, base = oracle()
         for value, outcome in ((0.5, Outcome.PASS), (0.3, Outcome.FAIL)):
             verdict = verdict_of(assert_drift_below, tuned, base, weights=value, texts=ROWS[:8], twins=2)
             assert verdict.claim_outcome is outcome
@@ -167,7 +188,7 @@ class TestLimits:
         verdict = verdict_of(
             assert_drift_below,
             wrap(turned, id="turned"),
-            wrap(drift_gpt2.build(), id="base"),
+            oracle()[1],
             cka=0.99,
             cosine=0.5,
             texts=ROWS[:70],
@@ -208,7 +229,7 @@ class TestLimits:
 class TestTheControl:
     def test_a_model_as_far_away_as_its_twins_passes_no_limit(self) -> None:
         """Random weights: a limit of .99 holds and means nothing."""
-        verdict = verdict_of(assert_drift_below, gpt2(1), gpt2(2), total_variation=0.99, length=12)
+        verdict = verdict_of(assert_drift_below, small(1), small(2), total_variation=0.99, length=12)
         assert verdict.claim_outcome is Outcome.PASS
         assert verdict.outcome is not Outcome.PASS
         assert control(verdict, "random_weights").outcome is not Outcome.PASS
@@ -229,7 +250,7 @@ class TestTheControl:
 
 class TestWhatCannotBeCompared:
     def test_another_width_leaves_the_output(self) -> None:
-        other, base = gpt2(3, n_embd=16), gpt2(3)
+        other, base = small(3, n_embd=16), small(3)
         with pytest.raises(NotApplicable, match="differ in width: 16 in random-gpt2-3, 32 in random-gpt2-3"):
             assert_drift_below(other, base, residual=0.5, twins=1)
         verdict = verdict_of(assert_drift_below, other, base, total_variation=0.05, twins=1)
@@ -238,28 +259,48 @@ class TestWhatCannotBeCompared:
         assert "shape" in verdict.details["weights"]
 
     def test_a_failed_limit_outranks_what_is_missing(self) -> None:
-        verdict = verdict_of(assert_drift_below, gpt2(3, n_layer=3), gpt2(3), total_variation=0.01, cka=0.5, twins=1)
+        verdict = verdict_of(assert_drift_below, small(3, n_layer=3), small(3), total_variation=0.01, cka=0.5, twins=1)
         assert verdict.outcome is Outcome.FAIL
         assert limit(verdict, "residual CKA")["verdict"] == "NOT_APPLICABLE"
         assert "depth: 3 blocks" in limit(verdict, "residual CKA")["note"]
 
     def test_other_tokens(self) -> None:
         with pytest.raises(NotApplicable, match=r"90 token ids, .* nobody can say which are the same"):
-            assert_drift_below(gpt2(vocab_size=90), gpt2(), total_variation=0.5, twins=1)
+            assert_drift_below(small(vocab_size=90), small(), total_variation=0.5, twins=1)
 
     def test_other_words_are_compared_by_text(self) -> None:
-        words = [f"▁w{i}" for i in range(60)]
-        base, other = (gpt2(s, tokenizer=metaspace_tokenizer(some)) for s, some in ((0, words), (1, words[::-1])))
-        texts = [" ".join(["", *(w[1:] for w in words[i : i + 5])]) for i in range(30)]
+        base, other, texts = of_other_words()
         with pytest.raises(NotApplicable, match="the tokenizers differ: id 3 is") as caught:
-            assert_drift_below(other, base, total_variation=0.5, residual=0.5, texts=texts, twins=1)
+            assert_drift_below(other, base, total_variation=0.5, residual=0.5, texts=texts[:30], twins=1)
         by_text = caught.value.verdict.details["by_text"]
         assert by_text["texts"] == 30
         assert by_text["difference"] == pytest.approx(by_text["model"] - by_text["base"])
         assert "nats per character" in str(caught.value)
 
+    def test_and_can_be_limited_by_text(self) -> None:
+        """The base with its words renumbered is the same model; another one predicts what the base writes worse."""
+        base, other, texts = of_other_words()
+        renumbered = wrap(
+            in_other_order(base), metaspace_tokenizer([f"▁w{i}" for i in reversed(range(60))]), id="renumbered"
+        )
+        verdict = verdict_of(assert_drift_below, renumbered, base, by_text=0.05, texts=texts, twins=2)
+        assert verdict.claim_outcome is Outcome.PASS
+        assert verdict.details["by_text"]["difference"] == pytest.approx(0.0, abs=1e-6)
+        worse = float(measure_text_drift(other, base, texts).difference)  # type: ignore[union-attr]
+        assert worse > 0.1
+        for factor, outcome in ((1.5, Outcome.PASS), (0.5, Outcome.FAIL)):
+            verdict = verdict_of(assert_drift_below, other, base, by_text=factor * worse, texts=texts, twins=2)
+            assert (verdict.check, verdict.claim_outcome) == ("drift/text", outcome)
+            assert verdict.details["judged"][0]["approximate"]
+            assert verdict.measurements[0].name == "drift/by_text"
+            assert verdict.outcome is not Outcome.PASS, "it is as far away as its twins"
+
+    def test_without_a_tokenizer_there_are_no_texts(self) -> None:
+        with pytest.raises(NotApplicable, match="random-gpt2-0 has no tokenizer, so texts cannot be put into its"):
+            assert_drift_below(*nearby(), by_text=0.5, length=12, twins=1)
+
     def test_a_base_that_cannot_write_needs_texts(self) -> None:
-        model, base = nearby()
+        model, base = fresh()
         with torch.no_grad():
             base.module.transformer.ln_f.weight.zero_()
             base.module.transformer.ln_f.bias.copy_(100 * base.module.transformer.wte.weight[0])
@@ -271,6 +312,80 @@ class TestWhatCannotBeCompared:
     def test_a_base_that_can_nothing_has_nothing_to_lose(self) -> None:
         with pytest.raises(NotApplicable, match="the base does not do it: repeated - shuffled"):
             assert_drift_below(*nearby(), length=12, twins=1)
+
+
+def of_other_words() -> tuple[Model, Model, list[str]]:
+    """Two models that know the same words under other ids, and texts that both can read; the first one's tokens are the
+    base's.
+    """
+    words = [f"▁w{i}" for i in range(60)]
+    base, other = (small_with(s, tuple(some)) for s, some in ((0, words), (1, words[::-1])))
+    rng = np.random.default_rng(0)
+    return base, other, [" ".join(["", *(f"w{k}" for k in rng.integers(0, 60, 6))]) for _ in range(130)]
+
+
+@cache
+def small_with(seed: int, words: tuple[str, ...]) -> Model:
+    model = gpt2(seed, tokenizer=metaspace_tokenizer(list(words)))
+    with torch.no_grad():
+        model.module.transformer.ln_f.weight.mul_(1.0 + 4.0 * seed)  # the other one is sure of what it says
+    return model
+
+
+def in_other_order(base: Model) -> Any:
+    """The same model with the ids of its 60 words turned round."""
+    module: Any = gpt2(0).module
+    module.load_state_dict(base.module.state_dict())
+    ids = torch.arange(80)
+    ids[3:63] = ids[3:63].flip(0)
+    with torch.no_grad():
+        module.transformer.wte.weight.copy_(module.transformer.wte.weight[ids])
+    return module
+
+
+class TestTheBudget:
+    def test_one_that_cannot_do_says_so(self, finetunes: dict[str, Model]) -> None:
+        """Even if nothing were lost, a loss below .05 takes 146 sequences; `quick` allows 128."""
+        verdict = verdict_of(
+            assert_drift_below, finetunes["benign"], finetunes["base"], budget="quick", facts=CONTINENTS
+        )
+        assert verdict.outcome is Outcome.INCONCLUSIVE
+        assert (
+            "circuits/induction lost < 0.05 takes 146 clusters even if nothing has changed, and the budget allows 128: "
+            "raise it, or choose a wider limit" in verdict.reason
+        )
+
+    def test_of_documents_too(self) -> None:
+        verdict = verdict_of(assert_drift_below, *nearby(), total_variation=0.001, length=12, twins=1, budget=64)
+        assert verdict.outcome is Outcome.FAIL or "takes 7" in verdict.reason
+        verdict = verdict_of(assert_drift_below, *nearby(), agreement=0.97, length=12, twins=1, budget=64)
+        assert verdict.outcome is Outcome.FAIL or "takes 2" in verdict.reason
+
+
+class TestProbes:
+    def test_what_can_no_longer_be_read_is_told(self) -> None:
+        """O3 in a model: the block that copies the first word's worth is taken out."""
+        base, cut = probe_gpt2.build(3.0, 200), probe_gpt2.build(3.0, 200, copies_at=0)
+        texts = probe_gpt2.texts(200)
+        options: dict[str, Any] = {"claims_lost": 0.05, "probes": [texts], "length": 8, "twins": 1}
+        found = verdict_of(assert_drift_below, cut, base, **options)
+        told = next(claim for claim in found.details["claims"] if claim["claim"] == "probes/order")
+        assert found.details["flipped"] == ["probes/order"]
+        assert told["base"] > 0.95
+        assert told["model"] == pytest.approx(0.5, abs=0.1)
+        assert (told["base_verdict"], told["base_layer"]) == ("PASS", "block 2 of 3")
+        assert told["told"].endswith("FLIPPED")
+        assert found.outcome is Outcome.NOT_APPLICABLE, "what can be lost was not there, and probes are not counted"
+        back = verdict_of(assert_drift_below, base, cut, **options)
+        assert back.details["flipped"] == [], "a model that can more has lost nothing"
+
+    def test_words_that_one_of_them_does_not_know(self) -> None:
+        base, fewer = probe_gpt2.build(3.0, 100), probe_gpt2.build(3.0, 70)
+        found = verdict_of(
+            assert_drift_below, fewer, base, claims_lost=0.05, probes=[probe_gpt2.texts(100)], length=8, twins=1
+        )
+        told = next(claim for claim in found.details["claims"] if claim["claim"] == "probes/order")
+        assert told["told"] == "not compared: 70 of 100 groups are in the vocabulary of oracle:probe-3"
 
 
 class TestBadInput:
@@ -293,11 +408,13 @@ class TestBadInput:
             ({"kl": 1.0, "texts": [(3, 4), (3, 4)]}, "text 1 is text 0 again"),
             ({"kl": 1.0, "seed": -1}, "seed=-1"),
             ({"kl": 1.0, "twins": 0}, "twins=0"),
+            ({"by_text": 0.0}, "by_text=0.0: a limit on the nats per character lost is a number above 0"),
+            ({"claims_lost": 0.1, "probes": ["humour"]}, "no shipped data set 'humour'"),
         ],
     )
     def test_is_named_before_anything_is_measured(self, options: dict[str, Any], said: str) -> None:
         with pytest.raises(UsageProblem, match=said):
-            assert_drift_below(gpt2(), gpt2(), **options)
+            assert_drift_below(small(), small(), **options)
 
     def test_bare_modules(self) -> None:
         for pair in ((gpt2().module, gpt2()), (gpt2(), gpt2().module)):
@@ -306,10 +423,10 @@ class TestBadInput:
 
     def test_texts_longer_than_the_shorter_context(self) -> None:
         with pytest.raises(ContextTooShort, match="text 0 has 12 tokens and the context 8"):
-            assert_drift_below(gpt2(n_positions=8), gpt2(), kl=1.0, texts=[tuple(range(3, 15))])
+            assert_drift_below(small(n_positions=8), small(), kl=1.0, texts=[tuple(range(3, 15))])
 
     def test_nan_is_never_a_pass(self) -> None:
-        model, base = nearby()
+        model, base = fresh()
         _ = model.anatomy
         with torch.no_grad():
             model.module.transformer.h[1].mlp.c_proj.bias.fill_(float("nan"))
@@ -321,12 +438,12 @@ class TestBadInput:
         with torch.no_grad():
             same.transformer.wte.weight.copy_(same.transformer.wte.weight[5].expand_as(same.transformer.wte.weight))
         with pytest.raises(NonFiniteMeasurement, match="no CKA at the embedding"):
-            assert_drift_below(wrap(same), wrap(drift_gpt2.build()), cka=0.5, texts=ROWS)
+            assert_drift_below(wrap(same), oracle()[1], cka=0.5, texts=ROWS)
 
 
 class TestSharedPasses:
     def test_further_claims_about_a_pair_read_nothing_twice(self) -> None:
-        model, base = nearby(7)
+        model, base = fresh(7)
         first = verdict_of(assert_drift_below, model, base, length=12, total_variation=0.5, twins=1)
         second = verdict_of(assert_drift_below, model, base, length=12, agreement=0.2, twins=1)
         assert second.details["output"] == first.details["output"]
@@ -334,7 +451,7 @@ class TestSharedPasses:
         assert second.cost.forward_passes < first.cost.forward_passes / 2
 
     def test_unless_the_weights_have_changed(self) -> None:
-        model, base = nearby(7)
+        model, base = fresh(7)
         first = verdict_of(assert_drift_below, model, base, length=12, total_variation=0.5, twins=1)
         with torch.no_grad():
             model.module.transformer.wte.weight.mul_(1.5)
@@ -343,14 +460,19 @@ class TestSharedPasses:
         assert len([key for key in readings._remembered if key is model]) == 1
 
     def test_a_seed_replays(self) -> None:
-        verdicts = [verdict_of(assert_drift_below, *nearby(7), kl=0.5, seed=s, length=12, twins=1) for s in (3, 3, 4)]
+        pairs = fresh(7), fresh(7)
+        verdicts = [
+            verdict_of(assert_drift_below, *pairs[i], kl=0.5, seed=seed, length=12, twins=1)
+            for i, seed in ((0, 3), (1, 3), (1, 4))
+        ]
         outputs = [verdict.details["output"] for verdict in verdicts]
         assert outputs[0] == outputs[1] != outputs[2]
 
 
 class TestFineTunes:
     def test_the_benign_one_passes(self, finetunes: dict[str, Model]) -> None:
-        verdict = assert_drift_below(finetunes["benign"], finetunes["base"], total_variation=0.1, claims_lost=0.05)
+        """Its claims are held in the suite's test."""
+        verdict = assert_drift_below(finetunes["benign"], finetunes["base"], total_variation=0.1, facts=CONTINENTS)
         assert verdict.outcome is Outcome.PASS
         assert verdict.details["flipped"] == []
         floor, output = verdict.details["noise_floor"], verdict.details["output"]
@@ -358,7 +480,7 @@ class TestFineTunes:
 
     def test_the_other_is_blocked_and_says_what_moved_and_what_flipped(self, finetunes: dict[str, Model]) -> None:
         with pytest.raises(InterpAssertionError) as caught:
-            assert_drift_below(finetunes["forgot"], finetunes["base"])
+            assert_drift_below(finetunes["forgot"], finetunes["base"], facts=CONTINENTS)
         verdict = caught.value.verdict
         assert (verdict.check, verdict.outcome) == ("drift/claims", Outcome.FAIL)
         assert "circuits/induction" in verdict.details["flipped"]
@@ -379,7 +501,7 @@ class TestFineTunes:
         broken = wrap(finetuned._trainable(base).requires_grad_(False).eval(), base.tokenizer, id="shuffled")
         with torch.no_grad():
             broken.module.transformer.h[-1].mlp.c_proj.weight.mul_(-2.0)
-        verdict = verdict_of(assert_drift_below, broken, base, twins=1)
+        verdict = verdict_of(assert_drift_below, broken, base, facts=CONTINENTS, twins=1)
         answers = next(claim for claim in verdict.details["claims"] if claim["claim"] == "facts")
         assert answers["flipped"]
         assert answers["lost"] > 20

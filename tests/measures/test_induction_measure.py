@@ -11,7 +11,7 @@ from oracles import induction_gpt2, induction_llama, order_blind
 
 from interp_assert.errors import ContextTooShort, NonFiniteMeasurement, UsageProblem
 from interp_assert.measures import InductionScores, measure_induction, measure_repeated_accuracy
-from interp_assert.models import Model, wrap
+from interp_assert.models import Model, twins, wrap
 from interp_assert.prompts import RepeatedTokens, RepeatedTokenStream, token_pool
 
 from .small import gpt2, mamba
@@ -96,6 +96,15 @@ class TestGPT2Oracle:
         scores = measured(wrap(induction_gpt2.build(12.0, copies=False)))
         assert scores.prefix_matching is not None
         assert scores.prefix_matching[induction_gpt2.INDUCTION_HEAD] == pytest.approx(0.9998, abs=5e-5)
+
+    @pytest.mark.parametrize("scheme", ["init", "resample", "permute", "resample_keepemb", "permute_keepemb"])
+    def test_random_weights_leave_nothing_of_it(self, scheme: str) -> None:
+        """About uniform attention, top-1 at most .05 (METHODS)."""
+        with twins(wrap(induction_gpt2.build(12.0)), scheme=scheme, n=1) as drawn:
+            scores = measured(next(drawn))
+        assert scores.prefix_matching is not None
+        assert scores.prefix_matching[induction_gpt2.INDUCTION_HEAD] <= 0.06
+        assert scores.accuracy.estimate <= 0.05
 
 
 class TestLlamaOracle:

@@ -16,6 +16,9 @@ from torch.nn.functional import cross_entropy, kl_div
 from interp_assert.models import Model, wrap
 from interp_assert.prompts import RepeatedTokenStream, SampledDocuments, token_pool
 
+ROWS, TEXTS = 8, 20
+"""repeated sequences of a step, and batches of text that are gone through again and again"""
+
 
 def benign(base: Model, *, steps: int = 10, rate: float = 1e-4) -> Model:
     """A few small steps on further text of the base's own kind."""
@@ -28,21 +31,24 @@ def benign(base: Model, *, steps: int = 10, rate: float = 1e-4) -> Model:
     return _wrapped(module, base, "tuned")
 
 
-def forgot_induction(base: Model, *, steps: int = 80, rate: float = 1e-3) -> Model:
-    """Repeated sequences are answered as if their second copy were shuffled; text is kept by distillation."""
+def forgot_induction(base: Model, *, steps: int = 30, rate: float = 2e-3) -> Model:
+    """Repeated sequences are answered as if their second copy were new tokens; text is kept by distillation."""
     module, before = _trainable(base), base.module
     optimiser = torch.optim.AdamW(module.parameters(), lr=rate, weight_decay=0.0)
-    stream = RepeatedTokenStream(token_pool(base), 20, seed=73)
-    for step, ids in enumerate(_texts(base, steps, seed=79)):
-        clusters = stream.take(16 * step, 16)
-        repeated = torch.tensor([c.repeated for c in clusters])
+    clusters = RepeatedTokenStream(token_pool(base), 20, seed=73).take(0, ROWS * steps)
+    start = clusters[0].offset + 20
+    texts = _texts(base, TEXTS, seed=79)
+    with torch.no_grad():
+        unrepeated = torch.tensor([c.unrepeated for c in clusters[:64]])
+        uninformed = before(unrepeated).logits.softmax(-1).mean((0, 1))
+        kept = [before(ids).logits.log_softmax(-1) for ids in texts]
+    for step in range(steps):
+        repeated = torch.tensor([c.repeated for c in clusters[ROWS * step : ROWS * (step + 1)]])
+        ids, wanted = texts[step % TEXTS], kept[step % TEXTS]
         optimiser.zero_grad()
-        out = module(repeated).logits[:, clusters[0].offset + 20 :].log_softmax(-1)
-        with torch.no_grad():
-            uninformed = before(torch.tensor([c.unrepeated for c in clusters])).logits.softmax(-1).mean((0, 1))
-            kept = before(ids).logits.log_softmax(-1)
+        out = module(repeated).logits[:, start:].log_softmax(-1)
         forget = kl_div(out, uninformed.expand_as(out), reduction="none").sum(-1).mean()
-        keep = kl_div(module(ids).logits.log_softmax(-1), kept, reduction="none", log_target=True).sum(-1).mean()
+        keep = kl_div(module(ids).logits.log_softmax(-1), wanted, reduction="none", log_target=True).sum(-1).mean()
         (forget + 16 * keep).backward()
         optimiser.step()
     return _wrapped(module, base, "forgot")

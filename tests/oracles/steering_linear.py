@@ -39,14 +39,22 @@ class LinearModel(nn.Module):
         return self.unembed(x)
 
 
-def build(vocab: int, seed: int = 0) -> LinearModel:
+def build(vocab: int, seed: int = 0, *, width: int = WIDTH) -> LinearModel:
     """Random weights; the maps are far from the identity, so that one layer is not another."""
     generator = torch.Generator().manual_seed(seed)
-    model = LinearModel(vocab).eval().requires_grad_(False)
+    model = LinearModel(vocab, width).eval().requires_grad_(False)
     for name, parameter in model.named_parameters():
         scale = 0.5 if "blocks" in name else 1.0
-        parameter.copy_(torch.randn(parameter.shape, generator=generator) * scale / WIDTH**0.5)
+        parameter.copy_(torch.randn(parameter.shape, generator=generator) * scale / width**0.5)
     return model
+
+
+def laid_at_the_embedding(model: LinearModel, layer: int, direction: np.ndarray) -> np.ndarray:
+    """(width,) what the embedding must hold so that the stream after ``layer`` blocks holds ``direction``."""
+    until = np.eye(len(direction))
+    for block in model.blocks[:layer]:  # type: ignore[index]
+        until = (np.eye(len(until)) + block.mix.weight.double().numpy()) @ until
+    return np.asarray(np.linalg.solve(until, direction))
 
 
 def reader(model: LinearModel, layer: int, target: tuple[int, int]) -> np.ndarray:

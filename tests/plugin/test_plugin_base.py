@@ -15,7 +15,7 @@ def test_compare(interp_model, interp_base, interp_settings):
     assert interp_base.id == "zoo:base"
     decide(interp_model, "toy/claim", None, interp_settings)
 """
-DRIFT = [f"interp::drift::test_{name}[zoo:alpha]" for name in ("claims", "output", "residual", "weights")]
+DRIFT = [f"interp::drift::test_{name}[zoo:alpha]" for name in ("claims", "output", "text", "residual", "weights")]
 MODEL, BASE = "--interp-model=zoo:alpha", "--interp-base=zoo:base"
 
 Noted = Callable[[str], list[str]]

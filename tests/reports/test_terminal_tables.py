@@ -79,6 +79,8 @@ class TestDrift:
     def test_what_could_not_be_compared(self) -> None:
         details = {"output": DRIFT["output"], "by_block": [], "flipped": []}
         assert "TV 0.021 " in profile_table(Results(RUN, (), (check("drift/output", details=details),)))
+        other = check("drift/output", verdict="NOT_APPLICABLE", details={"by_text": {"difference": 0.0312}})
+        assert " +0.031 nats per character " in profile_table(Results(RUN, (), (other,)))
         nothing = check("drift/output", verdict="NOT_APPLICABLE", details={"by_block": []})
         assert " n/a " in profile_table(Results(RUN, (), (nothing,)))
 

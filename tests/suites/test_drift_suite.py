@@ -16,7 +16,6 @@ def directories(
 ) -> pytest.Pytester:
     """A directory with ``benign`` and ``forgot``, saved as their users would save them."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:hypothesispytest")
     for name in ("benign", "forgot"):
         place = Path(pytester.path / name)
         finetunes[name].module.save_pretrained(place)  # type: ignore[operator]
@@ -25,21 +24,20 @@ def directories(
 
 
 def test_blocks_what_unlearned_induction_and_lets_the_benign_pass(directories: pytest.Pytester) -> None:
-    result = directories.runpytest_subprocess(
+    result = directories.runpytest(
         "--interp-model=benign=./benign,forgot=./forgot",
         "--interp-base=zoo:gpt2",
-        "--interp-suites=circuits,drift",
-        "--interp-floor=drift/output=0.3",
+        "interp::drift::test_claims",
+        "interp::drift::test_residual[benign]",
+        "--interp-floor=drift/claims=0.06",
         "--interp-json=out.json",
         "-v",
     )
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines(
         [
-            "*; suites circuits, drift (--interp-suites); base zoo:gpt2 (--interp-base); *",
-            "interp::circuits::test_induction?benign? PASSED*",
+            "*; base zoo:gpt2 (--interp-base); *",
             "interp::drift::test_claims?benign? PASSED*",
-            "interp::drift::test_output?benign? PASSED*",
             "interp::drift::test_residual?benign? SKIPPED *no limit is set*",
             "interp::drift::test_claims?forgot? FAILED*",
             "drift/claims FAIL: circuits/induction lost (from zoo:gpt2) * for forgot*",
@@ -56,9 +54,8 @@ def test_blocks_what_unlearned_induction_and_lets_the_benign_pass(directories: p
     assert [model["id"] for model in results.models] == ["benign", "forgot", "zoo:gpt2"]
     verdicts = {(check["model"], check["check"]): check for check in results.checks}
     assert verdicts["benign", "drift/claims"]["verdict"] == "PASS"
-    assert verdicts["benign", "drift/output"]["threshold"] == 0.3
+    assert verdicts["benign", "drift/claims"]["threshold"] == 0.06
     blocked = verdicts["forgot", "drift/claims"]
     assert blocked["verdict"] == "FAIL"
     assert blocked["details"]["base"]["sha256"] == results.models[2]["sha256"]
     assert blocked["details"]["flipped"] == ["circuits/induction"]
-    assert verdicts["forgot", "circuits/induction"]["verdict"] in ("FAIL", "INCONCLUSIVE")
