@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,15 @@ import pytest
 import torch
 from measures.small import gpt2, mamba
 from oracles import probe_gpt2
+from prompts.words import metaspace_tokenizer
 
 from interp_assert.assertions import InterpAssertionError, NotApplicable, assert_probe_auroc
 from interp_assert.errors import NonFiniteMeasurement, UsageProblem
+from interp_assert.measures import read_last
 from interp_assert.models import Model, wrap
-from interp_assert.prompts import LabelledTexts
+from interp_assert.prompts import SHIPPED_SETS, LabelledTexts, labelled_set
 from interp_assert.stats import Outcome, Split, split_by_group
+from interp_assert.stats.auroc import auroc
 
 from .outcome import control, verdict_of
 
@@ -120,21 +124,58 @@ def test_what_random_weights_read_as_well_is_refused() -> None:
     assert verdict.outcome is not Outcome.PASS
 
 
+def spaced(name: str) -> LabelledTexts:
+    """A shipped set whose full stops are words, for a vocabulary of words."""
+    data = labelled_set(name)
+    texts = tuple(text.replace(".", " .") for text in data.texts)
+    return LabelledTexts(name, texts, data.labels, data.groups, data.classes)
+
+
+def random_reader(texts: Sequence[str], **config: Any) -> Model:
+    """A random GPT-2 with a word of its vocabulary for every word of the texts, as no real tokenizer has."""
+    words = sorted({f"{'▁' if i else ''}{word}" for text in texts for i, word in enumerate(text.split())})
+    known = metaspace_tokenizer(words)
+    return gpt2(tokenizer=known, vocab_size=len(known), bos_token_id=1, eos_token_id=2, **config)
+
+
 def test_a_random_model_passes_no_shipped_claim() -> None:
-    """With a word of the vocabulary for every word of the texts, as no real tokenizer has."""
-    from prompts.words import metaspace_tokenizer
-
-    from interp_assert.prompts import SHIPPED_SETS, labelled_set
-
     for name in SHIPPED_SETS:
-        data = labelled_set(name)
-        texts = tuple(text.replace(".", " .") for text in data.texts)
-        spaced = LabelledTexts(name, texts, data.labels, data.groups, data.classes)
-        words = sorted({f"{'▁' if i else ''}{word}" for text in texts for i, word in enumerate(text.split())})
-        known = metaspace_tokenizer(words)
-        model = gpt2(tokenizer=known, vocab_size=len(known), n_embd=64, bos_token_id=1, eos_token_id=2)
-        verdict = verdict_of(assert_probe_auroc, model, spaced, twins=2, budget="quick")
+        data = spaced(name)
+        verdict = verdict_of(assert_probe_auroc, random_reader(data.texts, n_embd=64), data, twins=2, budget="quick")
         assert verdict.outcome in (Outcome.FAIL, Outcome.INCONCLUSIVE), verdict
+
+
+@pytest.mark.calibration
+def test_a_random_gpt2_small_passes_no_shipped_claim() -> None:
+    """Twelve blocks of width 768; minutes."""
+    sets = [spaced(name) for name in SHIPPED_SETS]
+    shape = {"n_embd": 768, "n_layer": 12, "n_head": 12, "initializer_range": 0.02}
+    model = random_reader([text for data in sets for text in data.texts], **shape)
+    for data in sets:
+        verdict = verdict_of(assert_probe_auroc, model, data, twins=2, budget="quick")
+        told = {c.name: c.outcome.value for c in verdict.controls}
+        print(
+            data.name, verdict.outcome, verdict.claim_outcome, round(verdict.details["auroc"], 3), verdict.layer, told
+        )
+        assert verdict.outcome in (Outcome.FAIL, Outcome.INCONCLUSIVE), verdict
+
+
+def test_sixteen_sentences_that_are_told_apart_in_training_decide_nothing() -> None:
+    """What a training AUROC says of a random model: everything."""
+    data = spaced("truth")
+    sixteen = data.only(
+        [i for i, group in enumerate(data.groups) if group in list(dict.fromkeys(data.groups))[:8]][:16]
+    )
+    grouped = LabelledTexts("sixteen", sixteen.texts, sixteen.labels, tuple(str(i // 2) for i in range(16)))
+    model = random_reader(data.texts, n_embd=64)
+    rows = grouped.put_into_tokens(model)
+    [last] = read_last(model, rows.rows, "blocks.1.resid_post").values()
+    fitted = last @ np.linalg.lstsq(last, rows.labels - 0.5, rcond=None)[0]
+    assert auroc(fitted, rows.labels) >= 0.98
+    verdict = verdict_of(assert_probe_auroc, model, grouped)
+    assert verdict.outcome in (Outcome.FAIL, Outcome.INCONCLUSIVE)
+    assert verdict.claim_outcome is Outcome.INCONCLUSIVE
+    assert verdict.n == verdict.details["pairs"] == 2
 
 
 def test_one_block_or_one_site_is_judged_alone() -> None:
@@ -164,6 +205,7 @@ def test_the_budget_is_a_number_of_groups_and_says_so() -> None:
     assert small.claim_outcome is Outcome.INCONCLUSIVE
     assert small.needed is not None
     assert small.needed > small.n
+    assert "even without a fault it takes 34 clusters, and there were 15" in small.reason
 
 
 def test_a_split_of_ones_own_is_used_as_it_is() -> None:

@@ -46,12 +46,8 @@ LAYER = 2
 def linear(size: float = 8.0) -> Model:
     """Its words p lie ``size`` along what the target's logit difference reads after block 2, its words n against it."""
     module = steering_linear.build(vocab=len(TOKENIZER))
-    # the embedding is read through the blocks up to the layer, so the direction is laid where it comes out as wished
     u = steering_linear.reader(module, LAYER, TARGET)
-    until = np.eye(steering_linear.WIDTH)
-    for block in module.blocks[:LAYER]:  # type: ignore[index]
-        until = (np.eye(len(until)) + block.mix.weight.double().numpy()) @ until
-    laid = torch.from_numpy(np.linalg.solve(until, u / np.linalg.norm(u))).float()
+    laid = torch.from_numpy(steering_linear.laid_at_the_embedding(module, LAYER, u / np.linalg.norm(u))).float()
     for kind, sign in (("p", 1.0), ("n", -1.0)):
         places = [IDS[f"{kind}{i}"] for i in range(N)]
         module.embed.weight[places] = 0.3 * module.embed.weight[places] + sign * size / 2 * laid
