@@ -5,11 +5,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 from ..stats import ControlResult, Outcome, SequentialGate
 from .progress import report
 
-__all__ = ["batch_sizes", "draw_until_decided", "halvings", "needed_in_all"]
+__all__ = ["batch_sizes", "draw_until_decided", "halvings", "needed_in_all", "whole_budget"]
+
+_whole: ContextVar[bool] = ContextVar("interp_assert_whole_budget", default=False)
 
 
 def batch_sizes(first: int, at_most: int) -> Iterator[tuple[int, int]]:
@@ -23,6 +26,20 @@ def batch_sizes(first: int, at_most: int) -> Iterator[tuple[int, int]]:
         start, end = end, min(2 * end, at_most)
 
 
+@contextmanager
+def whole_budget() -> Iterator[None]:
+    """Inside the ``with`` block claims measure all clusters of their budget, decided or not, so that measurements of
+    other models and other days compare with them pair by pair.
+
+    No verdict changes: a gate stops counting where it decides.
+    """
+    token = _whole.set(True)
+    try:
+        yield
+    finally:
+        _whole.reset(token)
+
+
 def draw_until_decided(
     check: str,
     model: str,
@@ -32,7 +49,8 @@ def draw_until_decided(
     draw: Callable[[int, int], None],
     outcomes: Callable[[], Sequence[Outcome]],
 ) -> None:
-    """Call ``draw(start, count)``, which feeds the gates, until every outcome is decided or one is FAIL.
+    """Call ``draw(start, count)``, which feeds the gates, until every outcome is decided or one is FAIL; inside
+    ``whole_budget`` up to ``at_most`` in any case.
 
     The gates themselves look after every cluster and stop where they decide; a batch only says how far ahead the model
     has been run.
@@ -41,7 +59,7 @@ def draw_until_decided(
         report(check, model, start, at_most)
         draw(start, count)
         reached = outcomes()
-        if Outcome.FAIL in reached or Outcome.INCONCLUSIVE not in reached:
+        if not _whole.get() and (Outcome.FAIL in reached or Outcome.INCONCLUSIVE not in reached):
             report(check, model, start + count, at_most)
             return
     report(check, model, at_most, at_most)

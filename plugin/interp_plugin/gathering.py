@@ -120,7 +120,8 @@ class Gathering:
         models = [
             model_entry(label, self.models[label], self.changed.get(label)) for label in labels if label in self.models
         ]
-        checks = sorted(self.checks, key=lambda check: (order.get(check["model"], len(order)), check["nodeid"]))
+        self.checks.sort(key=lambda check: (order.get(check["model"], len(order)), check["nodeid"]))
+        checks = [{key: check[key] for key in check if key != "measurements"} for check in self.checks]
         profiles = sorted(self.profiles, key=lambda profile: order.get(profile["model"], len(order)))
         return Results(run=run, models=tuple(models), checks=tuple(checks), profiles=tuple(profiles))
 

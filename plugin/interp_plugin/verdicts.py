@@ -4,6 +4,7 @@ along with the report."""
 from __future__ import annotations
 
 from collections.abc import Generator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,8 @@ class VerdictRecorder:
     """Registered when the plugin wakes, in every process that runs tests.
 
     1. ``pytest_runtest_protocol`` listens while a test runs: every verdict that an ``assert_*`` reaches, passed or
-       not, is noted, and every profile that is made.
+       not, is noted, and every profile that is made. Where the run measures whole budgets, the values of each cluster
+       are noted with the verdict.
     2. ``pytest_runtest_makereport`` turns exceptions into outcomes, and puts what was noted on the report as
        ``report.interp``, in builtins. pytest and xdist carry attributes of a report to the controller as they are;
        JUnit does not print them, so the XML gets one short property per verdict instead of the whole record.
@@ -56,6 +58,8 @@ class VerdictRecorder:
 
         def note(verdict: Verdict) -> None:
             record = {**verdict.as_dict(), "nodeid": item.nodeid}
+            if self.settings.whole_budget:
+                record["measurements"] = _per_cluster(verdict)
             item.stash[PENDING].append(record)
             item.user_properties.append(("interp", _summary(record)))
 
@@ -64,7 +68,7 @@ class VerdictRecorder:
         if label is not None:
             loaded_models(self.config).used(label)
         self.progress.start()
-        with recording(note), profiling(keep), reporting(self.progress):
+        with recording(note), profiling(keep), reporting(self.progress), _budget(self.settings):
             return (yield)
 
     @pytest.hookimpl(wrapper=True)
@@ -130,6 +134,20 @@ class VerdictRecorder:
                     _message_only(excinfo, report)
                 if isinstance(error, ModelChanged):
                     facts["changed"] = first_line(str(error))
+
+
+def _budget(settings: RunSettings) -> AbstractContextManager[None]:
+    if not settings.whole_budget:
+        return nullcontext()
+    from interp_assert.assertions.engine import whole_budget
+
+    return whole_budget()
+
+
+def _per_cluster(verdict: Verdict) -> list[dict[str, Any]]:
+    from interp_assert.records.measured import measurement_entry
+
+    return [measurement_entry(measured) for measured in verdict.measurements]
 
 
 def _decides(item: pytest.Item) -> bool:

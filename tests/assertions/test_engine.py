@@ -6,7 +6,7 @@ import warnings
 
 import pytest
 
-from interp_assert.assertions.engine import batch_sizes, draw_until_decided, halvings, needed_in_all
+from interp_assert.assertions.engine import batch_sizes, draw_until_decided, halvings, needed_in_all, whole_budget
 from interp_assert.models import BatchHalved
 from interp_assert.stats import ControlResult, Outcome, SequentialGate
 
@@ -38,6 +38,20 @@ def test_drawing_stops_when_all_is_decided_or_a_fail_established(reached: list[O
         "c", "m", first=64, at_most=200, draw=lambda start, count: counts.append(count), outcomes=lambda: reached
     )
     assert sum(counts) == drawn
+
+
+def test_the_whole_budget_is_drawn_where_that_is_asked_for() -> None:
+    counts: list[int] = []
+
+    def draw() -> None:
+        draw_until_decided(
+            "c", "m", first=64, at_most=200, draw=lambda _, n: counts.append(n), outcomes=lambda: [Outcome.PASS]
+        )
+
+    with whole_budget():
+        draw()
+    draw()
+    assert counts == [64, 64, 72, 64]
 
 
 def test_the_greediest_undecided_part_says_what_is_needed() -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 from measures.small import gpt2
 from oracles import induction_gpt2
 
 from interp_assert.assertions import InterpAssertionError, NotApplicable, assert_induction, recording, reporting
+from interp_assert.assertions.engine import whole_budget
 from interp_assert.assertions.progress import report
 from interp_assert.models import wrap
 from interp_assert.stats import Outcome, Verdict
@@ -21,6 +24,21 @@ def test_passed_failed_and_inapplicable_verdicts_are_recorded_before_the_end() -
         with pytest.raises(NotApplicable):
             assert_induction(gpt2(), n=60)
     assert [v.outcome for v in heard] == [Outcome.PASS, Outcome.FAIL, Outcome.NOT_APPLICABLE]
+
+
+@pytest.mark.parametrize(("beta", "outcome"), [(12.0, Outcome.PASS), (0.0, Outcome.FAIL)])
+def test_a_verdict_is_the_same_where_the_whole_budget_is_measured(beta: float, outcome: Outcome) -> None:
+    heard: list[Verdict] = []
+    model = wrap(induction_gpt2.build(beta))
+    with recording(heard.append), suppress(InterpAssertionError):
+        assert_induction(model, twins=2, budget="quick" if outcome is Outcome.PASS else 300)
+    with recording(heard.append), suppress(InterpAssertionError), whole_budget():
+        assert_induction(model, twins=2, budget="quick" if outcome is Outcome.PASS else 300)
+    stopped, whole = heard
+    assert (stopped.outcome, whole.outcome) == (outcome, outcome)
+    assert stopped.measurements[0].n < whole.measurements[0].n == (128 if outcome is Outcome.PASS else 300)
+    if outcome is Outcome.PASS:
+        assert (stopped.n, stopped.estimate, stopped.interval) == (whole.n, whole.estimate, whole.interval)
 
 
 def test_listeners_nest_and_leave_with_their_block() -> None:
