@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from .ratio import ratio_interval as ratio_interval
     from .splits import Split as Split
     from .splits import split_by_group as split_by_group
+    from .steps import OverSteps as OverSteps
+    from .steps import over_steps as over_steps
     from .verdict import ControlResult as ControlResult
     from .verdict import Outcome as Outcome
     from .verdict import Verdict as Verdict
@@ -47,6 +49,7 @@ _MODULES = {
     "ErrorLevels": "levels",
     "Measurement": "measurement",
     "Outcome": "verdict",
+    "OverSteps": "steps",
     "Pairs": "auroc",
     "QUICK": "levels",
     "STANDARD": "levels",
@@ -64,6 +67,7 @@ _MODULES = {
     "logit_count": "approximate",
     "mean_interval": "confidence",
     "logit_delong_interval": "auroc",
+    "over_steps": "steps",
     "pair_up": "auroc",
     "ratio_interval": "ratio",
     "split_by_group": "splits",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import ModelBroken, ModelNotFound, ModelRefused
+from .checkpoints import saved_steps
 
 __all__ = [
     "TOKENIZER_FILES",
@@ -46,8 +47,10 @@ def read_config(directory: Path) -> dict[str, Any]:
     path = directory / "config.json"
     if not path.is_file():
         found = ", ".join(sorted(entry.name for entry in directory.iterdir())[:8]) or "nothing"
+        steps = saved_steps(directory)
+        hint = f"; name one model at a time: {steps[-1][1]}" if steps else ""
         raise ModelNotFound(
-            f"{directory} has no config.json, so it is no Hugging Face model directory (it holds {found})"
+            f"{directory} has no config.json, so it is no Hugging Face model directory (it holds {found}){hint}"
         )
     try:
         config = json.loads(path.read_text(encoding="utf-8"))

@@ -1,4 +1,5 @@
-"""What a model id means: ``zoo:NAME[@STEP]``, a directory, ``org/name[@revision]``, each optionally as ``name=...``."""
+"""What a model id means: ``zoo:NAME[@STEP]``, a directory, ``org/name[@revision]``, each optionally as ``name=...``;
+and which ids ``...@all`` or a folder of checkpoints stands for."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import InterpError, ModelBroken, ModelNotFound, UsageProblem
+from .checkpoints import saved_steps
 
 __all__ = ["ALL", "GROUP", "ModelId", "each_of", "open_scheme", "parse_id", "schemes"]
 
@@ -20,7 +22,7 @@ ALL = "all"
 # Two letters at least, so that a Windows drive ("C:\models") is not taken for a scheme.
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9_.+-]+):(?!//)(.*)", re.DOTALL)
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9_][\w.-]*)?")
-_ALIAS = re.compile(r"[A-Za-z0-9][\w.+-]*")
+_ALIAS = re.compile(r"[A-Za-z0-9][\w.+-]*(@[\w.+-]+)?")
 
 
 @dataclass(frozen=True)
@@ -78,11 +80,15 @@ def parse_id(text: str, revision: str | None = None) -> ModelId:
 
 def each_of(text: str) -> tuple[str, ...]:
     """The ids that an id stands for: ``zoo:all`` for every model of a scheme, ``zoo:NAME@all`` for every step of one,
-    ascending; any other id for itself.
+    ascending; a folder without a model of its own, or ``FOLDER@all``, for every ``checkpoint-*`` in it; any other id
+    for itself.
 
-    A scheme can be asked so if the module of its opener also has ``names()``, and ``checkpoints(name)`` for the steps.
-    Raises ModelNotFound where it cannot, and for an unknown name; UsageProblem for ``name=zoo:all``.
+    ``name=FOLDER`` gives the steps the names ``name@500``, ``name@1000``. A scheme can be asked so if the module of its
+    opener also has ``names()``, and ``checkpoints(name)`` for the steps. Raises ModelNotFound where it cannot, for an
+    unknown name and for ``FOLDER@all`` without checkpoints; UsageProblem for ``name=zoo:all``.
     """
+    if (steps := _steps_in(text)) is not None:
+        return steps
     matched = _SCHEME.fullmatch(_split_alias(text)[1])
     if matched is None or matched[1] not in schemes() or Path(text).is_dir():
         return (text,)
@@ -101,6 +107,26 @@ def each_of(text: str) -> tuple[str, ...]:
     if step == ALL:
         return tuple(f"{scheme}:{member}@{each}" for member in members for each in source.checkpoints(member))
     return tuple(f"{scheme}:{member}{at}{step}" for member in members)
+
+
+def _steps_in(text: str) -> tuple[str, ...] | None:
+    """The checkpoints of the folder that ``text`` names; None if it names a model, or no folder."""
+    label, target = _split_alias(text)
+    name, at, step = target.rpartition("@")
+    every = at and step == ALL and not Path(target).exists() and Path(name).expanduser().is_dir()
+    folder = name if every else target
+    if not every and (not Path(folder).expanduser().is_dir() or Path(folder, "config.json").expanduser().exists()):
+        return None
+    found = saved_steps(Path(folder).expanduser())
+    if not found:
+        if every:
+            raise ModelNotFound(f"{text!r}: no directory checkpoint-* lies in {folder}")
+        return None
+    if label is not None and "@" in label:
+        raise UsageProblem(f"{text!r} gives one step to {len(found)} checkpoints; write {label.partition('@')[0]}=")
+    place = folder.rstrip("/")
+    written = [(number, f"{place}/{path.name}") for number, path in found]
+    return tuple(path if label is None else f"{label}@{number}={path}" for number, path in written)
 
 
 def schemes() -> dict[str, EntryPoint]:
