@@ -24,8 +24,8 @@ class Gathering:
     1. Made when the plugin wakes; from then on the clock runs.
     2. ``pytest_runtest_logreport`` takes verdicts, profiles, models and errors from each report.
     3. ``pytest_sessionfinish`` makes ``results`` (see ``interp_assert.records``), writes them if a file was asked
-       for, and turns a run in which nothing was decided into a failing one. A run that was broken off leaves no
-       results and no file.
+       for, appends them to a history if there is one, and turns a run in which nothing was decided into a failing
+       one. A run that was broken off leaves no results, no file and no trace in the history.
     """
 
     def __init__(self, config: pytest.Config, plan: Plan) -> None:
@@ -44,6 +44,7 @@ class Gathering:
         self.results: Results | None = None
         self.written = False
         self.notes: list[str] = []
+        self.appended: str | None = None
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: Any) -> None:
@@ -76,6 +77,8 @@ class Gathering:
                 self.notes.append(
                     f"no results were written to {self.plan.json}: the run was broken off or ran no such test"
                 )
+            if self.plan.history is not None and not self.config.getoption("collectonly"):
+                self.notes.append("nothing was appended to the history: the run was broken off or ran no such test")
             return
         if not self.decided:
             self.notes.append(
@@ -87,6 +90,8 @@ class Gathering:
         self.results = self._document(session)
         if self.plan.json is not None:
             self._write(self.results, session, self.plan.json)
+        if self.plan.history is not None:
+            self._append(self.results, session, self.plan.history)
 
     def provenance(self) -> dict[str, Any]:
         """What decides the numbers of this run besides its models."""
@@ -134,6 +139,21 @@ class Gathering:
         except OSError as error:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
             self.notes.append(f"the results could not be written to {path}: {error.strerror or error}")
+
+    def _append(self, results: Results, session: pytest.Session, url: str) -> None:
+        from interp_assert.errors import UsageProblem
+        from interp_assert.records.history import append, open_history
+
+        try:
+            history = open_history(url, self.config.invocation_params.dir)
+            done = append(history, results, [check.get("measurements", ()) for check in self.checks], kind="pytest")
+        except UsageProblem as problem:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+            self.notes.append(f"the run could not be appended to the history {problem}")
+            return
+        self.appended = f"{done.new} new and {done.known} known verdicts in the history {history.path}"
+        if done.left_out:
+            self.appended += f"; {done.left_out} left out, on models without weights of their own or that changed"
 
 
 def _outcome(report: Any, facts: dict[str, Any]) -> str:

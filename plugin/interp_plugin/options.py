@@ -115,9 +115,9 @@ OPTIONS = (
     Option(
         "model",
         "Models under test: zoo:NAME, a directory, or org/name[@revision] of the hub; NAME=./dir gives a directory a "
-        "name, org/m@a,@b takes several revisions, zoo:all every model of the zoo and zoo:NAME@all every checkpoint of "
-        "one. Commas separate models and the option can be repeated. "
-        "Default: none; tests that use interp_model then run on zoo:gpt_neox.",
+        "name, org/m@a,@b takes several revisions, zoo:all every model of the zoo, zoo:NAME@all every checkpoint of "
+        "one and a folder of checkpoint-* directories each of them. Commas separate models and the option can be "
+        "repeated. Default: none; tests that use interp_model then run on zoo:gpt_neox.",
         metavar="ID[,ID]",
         kind="list",
     ),
@@ -183,6 +183,12 @@ OPTIONS = (
         metavar="fail|warn",
         default="fail",
         convert=one_of("fail", "warn"),
+    ),
+    Option(
+        "history",
+        "Append the run to this database: a path or sqlite:///path of a SQLite file. Claims then measure all clusters "
+        "of the budget. Default: none.",
+        metavar="URL",
     ),
     Option("json", "Write the results of the run to this file. Default: none is written.", "FILE"),
     Option(

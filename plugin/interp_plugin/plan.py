@@ -30,7 +30,8 @@ class Plan:
     """The run as it was asked for.
 
     ``suites`` are collected whole; of ``pasted_suites`` only what ``pasted`` names (``interp::circuits``,
-    ``interp::circuits::test_induction`` or a complete node id). ``json`` is where the results go.
+    ``interp::circuits::test_induction`` or a complete node id). ``json`` is where the results go, ``history`` the
+    database that the run is appended to.
     """
 
     settings: RunSettings
@@ -40,6 +41,7 @@ class Plan:
     pasted_suites: tuple[Suite, ...] = ()
     pasted: tuple[str, ...] = ()
     json: Path | None = None
+    history: str | None = None
 
     @property
     def active(self) -> bool:
@@ -59,7 +61,7 @@ class Plan:
     def must_collect(self) -> str | None:
         """The option that makes no sense without a test that uses a model. (An ini file holds for every run, so it is
         none.)"""
-        for name in ("model", "suites", "base", "json"):
+        for name in ("model", "suites", "base", "json", "history"):
             chosen = self.chosen[name]
             if chosen.asked_for_this_run and chosen.value != "none":
                 return f"{chosen.source}={','.join(chosen.value) if isinstance(chosen.value, tuple) else chosen.value}"
@@ -90,6 +92,7 @@ def make_plan(config: pytest.Config, chosen: Mapping[str, Chosen]) -> Plan:
         floors=floors,
         coder=_coder(chosen["coder"], config.invocation_params.dir),
         budget=chosen["budget"].value,
+        whole_budget=chosen["history"].value is not None,
         alpha_pass=chosen["alpha-pass"].value,
         alpha_fail=chosen["alpha-fail"].value,
         seed=chosen["seed"].value,
@@ -101,7 +104,7 @@ def make_plan(config: pytest.Config, chosen: Mapping[str, Chosen]) -> Plan:
     )
     target = chosen["json"].value
     json = None if target is None else config.invocation_params.dir / os.path.expanduser(target)
-    return Plan(settings, chosen, known, suites, pasted_suites, pasted, json)
+    return Plan(settings, chosen, known, suites, pasted_suites, pasted, json, chosen["history"].value)
 
 
 def _take_pasted(config: pytest.Config) -> tuple[str, ...]:

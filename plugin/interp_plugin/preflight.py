@@ -1,5 +1,5 @@
-"""What is checked once, before any test is collected: that every model can be opened and that the results can be
-written."""
+"""What is checked once, before any test is collected: that every model can be opened and that the results and
+the history can be written."""
 
 from __future__ import annotations
 
@@ -24,8 +24,12 @@ def preflight(config: pytest.Config, plan: Plan) -> None:
                 f"install pytest-{suite.needs_plugin} and do not run with -p no:{suite.needs_plugin}"
             )
     _models(plan)
-    if plan.json is not None and not config.getoption("collectonly", False):
+    if config.getoption("collectonly", False):
+        return
+    if plan.json is not None:
         _writable(plan.json, plan.chosen["json"].source)
+    if plan.history is not None:
+        _appendable(plan.history, plan.chosen["history"].source, config.invocation_params.dir)
 
 
 def _models(plan: Plan) -> None:
@@ -51,6 +55,16 @@ def _device_exists(device: str | None) -> None:
     from interp_assert.models.weights.devices import resolve_device
 
     resolve_device(device)
+
+
+def _appendable(url: str, source: str, start: Path) -> None:
+    from interp_assert.errors import UsageProblem
+    from interp_assert.records.history import open_history
+
+    try:
+        open_history(url, start).prove_writable()
+    except UsageProblem as problem:
+        raise pytest.UsageError(printable(f"{source}: {problem}")) from None
 
 
 def _writable(target: Path, source: str) -> None:

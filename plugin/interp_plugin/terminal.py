@@ -53,6 +53,8 @@ class TerminalReport:
             self._say(terminalreporter, note, red=True)
         if self.gathering.written:
             self._say(terminalreporter, f"results written to {self.plan.json}")
+        if self.gathering.appended is not None:
+            self._say(terminalreporter, self.gathering.appended)
 
     def _report(self, terminalreporter: Any, results: Results) -> None:
         from interp_assert.reports.profile import blanks, figures_table, legend
@@ -64,6 +66,7 @@ class TerminalReport:
             terminalreporter.write_line(printable(table))
         for line in (*not_passed(results), *traps(results)):
             terminalreporter.write_line(printable(line))
+        self._over_steps(terminalreporter, results)
         if profiles := figures_table(results):
             terminalreporter.section("interp: profile")
             for line in (*profiles.splitlines(), "", *legend(results), *blanks(results)):
@@ -83,6 +86,17 @@ class TerminalReport:
                 self._say(terminalreporter, f"{model['id']} is spread: {shares} of its parameters")
             if model["changed"]:
                 self._say(terminalreporter, f"the model changed during the run: {model['changed']}", red=True)
+
+    @staticmethod
+    def _over_steps(terminalreporter: Any, results: Results) -> None:
+        from interp_assert.records.steps import trainings
+        from interp_assert.reports.steps import step_lines, step_table
+
+        for training in trainings(results):
+            if table := step_table(training):
+                terminalreporter.section(printable(f"interp: {training.name} over {len(training.steps)} steps"))
+                for line in (*table.splitlines(), *step_lines(training)):
+                    terminalreporter.write_line(printable(line))
 
     @staticmethod
     def _say(terminalreporter: Any, text: str, **markup: bool) -> None:

@@ -7,6 +7,7 @@ PASS. Every loading is noted in ``loads.txt``, with the worker that did it.
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import json
 import os
@@ -38,7 +39,7 @@ class ToyModel:
             "id": self.id,
             "kind": "zoo",
             "revision": None,
-            "sha256": "0" * 64,
+            "sha256": hashlib.sha256(self.id.encode()).hexdigest(),
             "architecture": "toy",
             "n_parameters": self.n_parameters,
             "dtype": "float32",
@@ -90,7 +91,7 @@ def decide(model: Any, check: str, floor: float | None, settings: dict[str, Any]
     """What an assertion does: reach a verdict, hand it to whoever listens, raise unless it is PASS."""
     from interp_assert.assertions.errors import InterpAssertionError, NotApplicable
     from interp_assert.assertions.recording import record
-    from interp_assert.stats import ControlResult, Cost, Outcome, Verdict
+    from interp_assert.stats import ControlResult, Cost, Measurement, Outcome, Verdict
 
     said = json.loads((HERE / "toy.json").read_text()) if (HERE / "toy.json").exists() else {}
     outcome = Outcome(said.get(f"{model.id} {check}", said.get(model.id, "PASS")))
@@ -109,6 +110,7 @@ def decide(model: Any, check: str, floor: float | None, settings: dict[str, Any]
         controls=(ControlResult("twins", Outcome.PASS, 0.1, (0.0, 0.2), 0.5, 128),),
         details={"seed": settings["seed"], "token": "\x1b[31m<b>::error"},
         cost=Cost(forward_passes=7, tokens=280, seconds=0.25),
+        measurements=(Measurement("toy/score", 1, ("a", "b", "c"), [0.9, 1.0, 1.0], 0, 1, "share", "higher"),),
         reason="" if outcome is Outcome.PASS else f"the toy says {outcome} \x1b[31m",
     )
     record(verdict)
