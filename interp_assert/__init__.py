@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from .stats import Measurement as Measurement
     from .stats import Outcome as Outcome
     from .stats import Verdict as Verdict
+    from .training import InterpCallback as InterpCallback
 
 __version__ = "0.1.0.dev0"
 
@@ -51,6 +52,7 @@ _ROOMS = {
     "ErrorLevels": "stats",
     "Family": "models",
     "InterpAssertionError": "assertions",
+    "InterpCallback": "training",
     "InterpError": "errors",
     "LabelledTexts": "prompts",
     "Measurement": "stats",
