@@ -33,15 +33,17 @@ def entities(model, seed):
 @measurement("facts/answered", prompts=entities, unit="share of facts")
 def answered(model, prompts):
     """It answers facts about an entity."""
-    return [float((top_answers(model, e.facts) == [f.target for f in e.facts]).mean()) for e in prompts]
+    facts = [fact for entity in prompts for fact in entity.facts]
+    right = iter(top_answers(model, facts) == [fact.target_id for fact in facts])
+    return [sum(next(right) for _ in entity.facts) / len(entity.facts) for entity in prompts]
 
 
 def test_it_copies(interp_model, interp_settings):
-    assert_induction(interp_model, floor=0.5, twins=3, **interp_settings)
+    assert_induction(interp_model, floor=0.5, **interp_settings)
 
 
 def test_it_knows_facts(interp_model, interp_settings):
-    assert_measured(answered, interp_model, floor=0.5, twins=3, **interp_settings)
+    assert_measured(answered, interp_model, floor=0.5, **interp_settings)
 '''
 
 

@@ -13,7 +13,9 @@ from measures.small import gpt2
 from torch.utils.data import Dataset
 
 from interp_assert import InterpCallback, Model, Verdict, assert_induction, load
+from interp_assert.assertions.catalogue import ask
 from interp_assert.errors import UsageProblem
+from interp_assert.models.sources.ids import each_of
 from interp_assert.models.weights.lending import copies_well
 from interp_assert.records import trainings
 from interp_assert.records.history import open_history, read_claims
@@ -86,7 +88,7 @@ def recipe_rows(rows: int) -> tuple[Any, Rows]:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[InterpCallback, Log, Path]:
     folder = tmp_path_factory.mktemp("run")
     module, rows = recipe_rows(100)
-    runner, log = trainer(module, rows, folder / "out", 12)
+    runner, log = trainer(module, rows, folder / "out", 12, save_strategy="steps", save_steps=5)
     callback = InterpCallback(runner, every=5, claims=[copying], history=folder / "h.sqlite")
     runner.add_callback(callback)
     runner.train()
@@ -114,6 +116,18 @@ class TestARecipeOfTheZoo:
         [claim] = read_claims(open_history(folder / "h.sqlite"), str(folder / "out"))
         assert [point.step for point in claim.points] == ["0", "5", "10", "12"]
         assert [point.measured is not None and point.measured.n for point in claim.points] == [128] * 4
+
+    def test_the_checkpoints_that_the_trainer_wrote_give_the_same_values(
+        self, trained: tuple[InterpCallback, Log, Path]
+    ) -> None:
+        """As ``--interp-model=out`` opens them, with the optimiser's pickles beside the weights."""
+        callback, _, folder = trained
+        written = each_of(str(folder / "out"))
+        assert [Path(id).name for id in written] == ["checkpoint-5", "checkpoint-10", "checkpoint-12"]
+        assert (Path(written[0]) / "optimizer.pt").exists()
+        [loaded] = ask(load(written[0]), [copying], budget="quick")
+        [in_memory] = callback.verdicts[5]
+        assert (loaded.measurements[0].values == in_memory.measurements[0].values).all()
 
 
 def test_a_model_that_unlearns_to_copy_is_seen_to_lose_it(tmp_path: Path) -> None:
