@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..models.sources.checkpoints import checkpoint_of, in_order
-from ..stats import ErrorLevels, Outcome
+from ..stats import Outcome
 from ..stats.steps import OverSteps, StepErrors, over_steps, step_errors
 from .results import Results
 
@@ -80,18 +80,19 @@ def claim_over_steps(name: str, steps: tuple[str, ...], found: Mapping[str, Mapp
     checks = tuple(found.get(step) for step in steps)
     shown = over_steps(steps, [None if check is None else Outcome(check["verdict"]) for check in checks])
     asked = [check for check in checks if check is not None]
-    levels = [
-        ErrorLevels(pass_=said["pass"], fail=said["fail"], control=said["control"])
-        for check in asked
-        if (said := check.get("levels")) is not None
-    ]
+    levels = [check["levels"] for check in asked if check.get("levels") is not None]
     controls = [
         [one for one in check["controls"] if one.get("required", True) and not one["details"].get("is_claim", False)]
         for check in asked
     ]
     errors = all_errors = None
     if levels:
-        loosest = ErrorLevels(*(max(getattr(one, end) for one in levels) for end in ("pass_", "fail", "control")))
+        loosest = {
+            "pass": max(one["pass"] for one in levels),
+            "fail": max(one["fail"] for one in levels),
+            "control": max(one["control"] for one in levels),
+            "control_fail": max(one.get("control_fail", one["control"]) for one in levels),
+        }
         most = max(map(len, controls))
         errors = step_errors(loosest, most)
         all_errors = step_errors(loosest, most, verdicts=len(asked))

@@ -9,10 +9,9 @@ depend on each other, which they do: they are measured on the same prompts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from .levels import ErrorLevels
 from .verdict import Outcome
 
 __all__ = ["OverSteps", "StepErrors", "over_steps", "step_errors"]
@@ -97,14 +96,15 @@ class StepErrors:
     holds_not: float
 
 
-def step_errors(levels: ErrorLevels, controls: int = 0, *, verdicts: int = 2) -> StepErrors:
+def step_errors(levels: Mapping[str, float], controls: int = 0, *, verdicts: int = 2) -> StepErrors:
     """Of ``OverSteps``, whose two ends are two tests each, or, for all steps at once, of that many ``verdicts``.
 
+    ``levels`` as results files have them: ``pass``, ``fail``, ``control`` and, if it is another, ``control_fail``.
     ``controls`` are those that a PASS requires and that have a test of their own: PASS needs the claim and all of them,
     so it is wrong with the largest of the levels; any of them can FAIL, so there levels add.
     """
-    holds = max(levels.pass_, levels.control) if controls else levels.pass_
-    holds_not = levels.fail + controls * levels.control
+    holds = max(levels["pass"], levels["control"]) if controls else levels["pass"]
+    holds_not = levels["fail"] + controls * levels.get("control_fail", levels["control"])
     return StepErrors(min(1.0, verdicts * holds), min(1.0, verdicts * holds_not))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from interp_assert.stats import ErrorLevels, Outcome, over_steps
+from interp_assert.stats import Outcome, over_steps
 from interp_assert.stats.steps import step_errors
 
 LETTERS = {
@@ -58,8 +58,7 @@ def test_as_many_outcomes_as_steps_are_needed() -> None:
 def test_the_errors_are_held_whatever_the_number_of_steps(correlation: float) -> None:
     """Forty steps on the boundary, where each verdict errs exactly as often as it may. Some verdict of the forty errs
     in a third of the runs if they are independent; what is shown of both ends errs no more than it says."""
-    levels = ErrorLevels(pass_=0.01, fail=0.01, control=0.01)
-    allowed = step_errors(levels)
+    allowed = step_errors({"pass": 0.01, "fail": 0.01, "control": 0.01})
     steps, runs = 40, 2000
     truth = np.arange(steps) >= 25
     rng = np.random.default_rng(0)
@@ -77,8 +76,11 @@ def test_the_errors_are_held_whatever_the_number_of_steps(correlation: float) ->
 
 
 def test_controls_count_once_for_a_pass_and_each_for_a_fail() -> None:
-    errors = step_errors(ErrorLevels(pass_=0.005, fail=0.001, control=0.01), 2)
+    levels = {"pass": 0.005, "fail": 0.001, "control": 0.01}
+    errors = step_errors(levels, 2)
     assert (errors.holds, errors.holds_not) == (0.02, pytest.approx(0.042))
-    alone = step_errors(ErrorLevels(pass_=0.005, fail=0.001, control=0.01))
+    stricter = step_errors({**levels, "control_fail": 0.0001}, 2)
+    assert (stricter.holds, stricter.holds_not) == (0.02, pytest.approx(0.0024))
+    alone = step_errors(levels)
     assert (alone.holds, alone.holds_not) == (0.01, 0.002)
-    assert step_errors(ErrorLevels(), 2, verdicts=1000).holds == 1.0
+    assert step_errors(levels, 2, verdicts=1000).holds == 1.0
