@@ -17,6 +17,7 @@ from ..prompts import LabelledTexts
 from ..stats import Budget, ControlResult, ErrorLevels, Outcome, Split, Verdict, combine
 from ..stats.auroc import auroc, auroc_difference
 from .asked import budget_of, levels_of, model_of, seed_of, share_of, twins_of
+from .asserting import asserted
 from .engine import halvings
 from .probe_auroc import DEFAULTS
 from .probe_compared import as_twin_score, or_no_better, won
@@ -38,6 +39,7 @@ Detector = Callable[[Features, NDArray[np.int64], Features], Any]
 """(training activations (example, width), their labels, all activations) -> a score per example, higher for class 1"""
 
 
+@asserted
 def assert_beats_diff_of_means(
     model: Model,
     data: LabelledTexts | str,
@@ -121,6 +123,7 @@ def assert_beats_diff_of_means(
             reason=_reason(claimed, outcome, controls),
             claim_outcome=claimed,
             measurements=(won(task, CHECK, own.chosen),),
+            population=len(task.pairs),
         )
     )
 

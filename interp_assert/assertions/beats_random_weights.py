@@ -14,6 +14,7 @@ from ..errors import UsageProblem
 from ..measures.own import OwnMeasurement, as_values
 from ..stats import ControlResult, ErrorLevels, Measurement, Outcome, Verdict
 from .asked import levels_of, model_of, seed_of, twins_of
+from .asserting import asserted
 from .engine import halvings
 from .progress import report
 from .reasons import LACKING, not_applicable
@@ -32,6 +33,7 @@ CLUSTERS = 64
 Returned = float | Measurement | TwinScore | np.ndarray | list[float]
 
 
+@asserted
 def assert_beats_random_weights(
     measure: Callable[..., Returned] | OwnMeasurement,
     model: Model,

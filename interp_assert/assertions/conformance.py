@@ -9,6 +9,7 @@ from ..errors import UsageProblem
 from ..prompts import PoolTooSmall
 from ..stats import Budget, Cost, Outcome, Verdict
 from .asked import budget_of, model_of, seed_of
+from .asserting import asserted
 from .progress import report
 from .reasons import not_applicable
 from .recording import conclude
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["assert_conforms"]
 
 
+@asserted
 def assert_conforms(
     model: Model,
     check: str,

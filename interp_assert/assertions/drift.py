@@ -11,6 +11,7 @@ from ..measures.drift import metered_together
 from ..prompts import LabelledTexts, Statement
 from ..stats import Budget, ErrorLevels, Verdict
 from .asked import budget_of, levels_of, model_of, seed_of, twins_of
+from .asserting import asserted
 from .drift_kinds import KINDS, LIMITS, checked_limits
 from .drift_probes import probed_sets, probes_lost
 from .drift_readings import readings_of
@@ -45,6 +46,7 @@ class DriftDefaults:
 DEFAULTS = DriftDefaults()
 
 
+@asserted
 def assert_drift_below(
     model: Model,
     base: Model,

@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from ..stats import ControlResult, Outcome, SequentialGate
 from .progress import report
 
-__all__ = ["batch_sizes", "draw_until_decided", "halvings", "needed_in_all", "whole_budget"]
+__all__ = ["batch_sizes", "draw_until_decided", "halvings", "measures_whole_budget", "needed_in_all", "whole_budget"]
 
 _whole: ContextVar[bool] = ContextVar("interp_assert_whole_budget", default=False)
 
@@ -40,6 +40,11 @@ def whole_budget() -> Iterator[None]:
         _whole.reset(token)
 
 
+def measures_whole_budget() -> bool:
+    """Whether claims are inside ``whole_budget``."""
+    return _whole.get()
+
+
 def draw_until_decided(
     check: str,
     model: str,
@@ -59,7 +64,7 @@ def draw_until_decided(
         report(check, model, start, at_most)
         draw(start, count)
         reached = outcomes()
-        if not _whole.get() and (Outcome.FAIL in reached or Outcome.INCONCLUSIVE not in reached):
+        if not measures_whole_budget() and (Outcome.FAIL in reached or Outcome.INCONCLUSIVE not in reached):
             report(check, model, start + count, at_most)
             return
     report(check, model, at_most, at_most)

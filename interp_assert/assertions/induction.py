@@ -12,6 +12,7 @@ from ..measures.induction import check_fits
 from ..prompts import PoolTooSmall, RepeatedTokens, RepeatedTokenStream, token_pool
 from ..stats import Budget, ControlResult, ErrorLevels, Measurement, Outcome, Verdict
 from .asked import budget_of, copy_length_of, levels_of, model_of, seed_of, share_of, twins_of
+from .asserting import asserted
 from .engine import draw_until_decided, halvings
 from .induction_report import measured_details
 from .judging import judged
@@ -47,6 +48,7 @@ class InductionDefaults:
 DEFAULTS = InductionDefaults()
 
 
+@asserted
 def assert_induction(
     model: Model,
     *,

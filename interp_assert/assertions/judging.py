@@ -27,11 +27,12 @@ def judged(
     cost: Cost,
     layer: str | None = None,
     measurements: Sequence[Measurement] = (),
+    population: int | None = None,
 ) -> Verdict:
     """What the claim's gate and its required controls say together, with the reason if that is not PASS.
 
     ``claim`` is the sentence, ``cost`` that of everything, controls included. The controls are in the order in which
-    they are told.
+    they are told. ``population`` is the length of the list that was measured, if the gate does not know it.
     """
     outcome = combine(gate.outcome, controls)
     return Verdict(
@@ -53,4 +54,5 @@ def judged(
         reason=reason_of(outcome, gate, controls),
         claim_outcome=gate.outcome,
         measurements=tuple(measurements),
+        population=gate.population if population is None else population,
     )

@@ -16,6 +16,7 @@ from ..measures.lens import VERSION, why_no_lens
 from ..prompts import Fact, ResolvedFacts, Statement, resolve_facts, resolve_statements
 from ..stats import Budget, ControlResult, ErrorLevels, Measurement, Verdict
 from .asked import budget_of, levels_of, model_of, seed_of, share_of, twins_of
+from .asserting import asserted
 from .engine import halvings
 from .judging import judged
 from .lens_report import count_details, lens_details, text_kl
@@ -51,6 +52,7 @@ class LensDefaults:
 DEFAULTS = LensDefaults()
 
 
+@asserted
 def assert_lens_crossover(
     model: Model,
     *,

@@ -13,6 +13,7 @@ from ..errors import UsageProblem
 from ..measures.own import Clusters, OwnMeasurement
 from ..stats import Budget, ControlResult, ErrorLevels, Measurement, Outcome, SequentialGate, Verdict
 from .asked import budget_of, levels_of, model_of, seed_of, twins_of
+from .asserting import asserted
 from .engine import draw_until_decided, halvings
 from .judging import judged
 from .paired_claim import PairedClaim
@@ -47,6 +48,7 @@ class MeasuredDefaults:
 DEFAULTS = MeasuredDefaults()
 
 
+@asserted
 def assert_measured(
     measure: OwnMeasurement,
     model: Model,

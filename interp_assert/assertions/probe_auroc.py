@@ -20,6 +20,7 @@ from ..measures.probes import ProbeProblem
 from ..prompts import LabelledTexts
 from ..stats import Budget, ControlResult, ErrorLevels, Split, Verdict
 from .asked import budget_of, levels_of, model_of, seed_of, share_of, twins_of
+from .asserting import asserted
 from .engine import halvings
 from .judging import judged
 from .paired_claim import PairedClaim
@@ -49,6 +50,7 @@ class ProbeDefaults:
 DEFAULTS = ProbeDefaults()
 
 
+@asserted
 def assert_probe_auroc(
     model: Model,
     data: LabelledTexts | str,
@@ -124,6 +126,7 @@ def assert_probe_auroc(
             cost=span.cost,
             layer=named_layer(run.own.sites[run.own.best], int(model.anatomy.n_blocks)),
             measurements=(run.won, run.won_by_words, run.won_by_embedding),
+            population=run.won.n,
         )
     )
 

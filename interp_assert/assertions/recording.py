@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..stats import Verdict
+    from ..stats import Asked, Verdict
 
-__all__ = ["conclude", "record", "recording"]
+__all__ = ["asking", "conclude", "record", "recording"]
 
+_asked: ContextVar[Asked | None] = ContextVar("interp_assert_asked", default=None)
 _listeners: ContextVar[tuple[Callable[[Verdict], None], ...]] = ContextVar("interp_assert_recording", default=())
 
 
@@ -25,6 +27,16 @@ def recording(callback: Callable[[Verdict], None]) -> Iterator[None]:
         _listeners.reset(token)
 
 
+@contextmanager
+def asking(asked: Asked) -> Iterator[None]:
+    """Every verdict concluded inside the ``with`` block says that this is what was asked."""
+    token = _asked.set(asked)
+    try:
+        yield
+    finally:
+        _asked.reset(token)
+
+
 def record(verdict: Verdict) -> None:
     """Hand a verdict to every listener."""
     for listener in _listeners.get():
@@ -36,6 +48,9 @@ def conclude(verdict: Verdict, cause: BaseException | None = None) -> Verdict:
     from ..stats import Outcome
     from .errors import InterpAssertionError, NotApplicable
 
+    asked = _asked.get()
+    if asked is not None and verdict.asked != asked:
+        verdict = replace(verdict, asked=asked)
     record(verdict)
     if verdict.outcome is Outcome.PASS:
         return verdict

@@ -11,6 +11,7 @@ from ..measures.steering import ALPHAS, steering_site
 from ..prompts import LabelledTexts
 from ..stats import Budget, ErrorLevels, SequentialGate, Verdict
 from .asked import budget_of, levels_of, model_of, seed_of, share_of, twins_of
+from .asserting import asserted
 from .engine import halvings
 from .judging import judged
 from .progress import report
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["CHECK", "DEFAULTS", "assert_steers"]
 
 
+@asserted
 def assert_steers(
     model: Model,
     data: LabelledTexts,

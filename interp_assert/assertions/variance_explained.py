@@ -12,6 +12,7 @@ from ..errors import SiteNotAvailable, UsageProblem
 from ..prompts import CannotSample, rows_of
 from ..stats import Budget, ControlResult, ErrorLevels, Verdict
 from .asked import budget_of, levels_of, model_of, seed_of, share_of, twins_of
+from .asserting import asserted
 from .coder_report import coder_details
 from .coder_run import CoderRun, Compared
 from .engine import draw_until_decided, halvings
@@ -54,6 +55,7 @@ class VarianceDefaults:
 DEFAULTS = VarianceDefaults()
 
 
+@asserted
 def assert_sae_variance_explained(
     model: Model,
     coder: Coder | None = None,

@@ -39,6 +39,9 @@ class Source(Protocol):
     def facts(self) -> Mapping[str, Any]:
         """What only the source knows for the provenance; builtins."""
 
+    def opening(self) -> Mapping[str, Any] | None:
+        """How files are opened, as it was asked for; None for a module in memory, whose code no digest covers."""
+
 
 class Model:
     """A causal language model, opened for measurement. Made by ``load`` and ``wrap``.

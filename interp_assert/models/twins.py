@@ -134,6 +134,9 @@ class TwinSource:
     def facts(self) -> Mapping[str, Any]:
         return self._facts
 
+    def opening(self) -> None:
+        return None
+
 
 def _generate(model: Model, scheme: str, n: int, seed: int) -> Generator[Twin, None, None]:
     from .randomise import randomise, refuse_non_finite_logits

@@ -48,6 +48,9 @@ class ModuleSource:
     def facts(self) -> Mapping[str, Any]:
         return {}
 
+    def opening(self) -> None:
+        return None
+
 
 def wrap_module(
     module: Any,

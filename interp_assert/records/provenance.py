@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import platform
 import subprocess
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-__all__ = ["git_state", "run_provenance"]
+__all__ = ["git_state", "library_versions", "run_provenance"]
 
 _LIBRARIES = ("interp-assert", "pytest", "torch", "transformers", "numpy", "scipy")
 
@@ -17,7 +18,7 @@ def run_provenance(directory: Path) -> dict[str, Any]:
     """Versions (read from package metadata; nothing is imported), platform and git state of ``directory``; builtins
     only."""
     return {
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in _LIBRARIES}},
+        "versions": {"python": platform.python_version(), **library_versions(_LIBRARIES)},
         "platform": platform.platform(),
         "git": git_state(directory),
     }
@@ -31,6 +32,11 @@ def git_state(directory: Path) -> dict[str, Any] | None:
         return {"commit": commit, "changed": bool(_git(directory, "status", "--porcelain", "--untracked-files=no"))}
     except (OSError, subprocess.SubprocessError):
         return None
+
+
+def library_versions(names: Iterable[str]) -> dict[str, str | None]:
+    """The versions of what is installed, None for what is not."""
+    return {name: _version(name) for name in names}
 
 
 def _git(directory: Path, *arguments: str) -> str:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .splits import split_by_group as split_by_group
     from .steps import OverSteps as OverSteps
     from .steps import over_steps as over_steps
+    from .verdict import Asked as Asked
     from .verdict import ControlResult as ControlResult
     from .verdict import Outcome as Outcome
     from .verdict import Verdict as Verdict
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "ApproximateGate": "approximate",
+    "Asked": "verdict",
     "BadMeasurement": "measurement",
     "Budget": "levels",
     "ControlResult": "verdict",

@@ -14,7 +14,7 @@ from .levels import ErrorLevels
 if TYPE_CHECKING:
     from .measurement import Cost, Measurement
 
-__all__ = ["ControlResult", "Outcome", "Verdict", "combine", "plain"]
+__all__ = ["Asked", "ControlResult", "Outcome", "Verdict", "combine", "plain"]
 
 
 class Outcome(str, Enum):
@@ -71,6 +71,26 @@ class ControlResult:
         }
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What a claim was asked to measure, as far as it decides which numbers come out.
+
+    Attributes:
+        parameters: arguments that differ from their defaults, written out, without those that only judge (floors,
+            margins, error levels, twins).
+        clusters: the budget; None for claims that have none.
+        seed: None for claims that have none.
+    """
+
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    clusters: int | None = None
+    seed: int | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Builtins."""
+        return {"parameters": dict(self.parameters), "clusters": self.clusters, "seed": self.seed}
+
+
 @dataclass(frozen=True, eq=False)
 class Verdict:
     """What is decided about one claim on one model, and why.
@@ -78,8 +98,10 @@ class Verdict:
     ``claim`` is a sentence; ``interval`` a confidence sequence (never the naive interval of a stopped sample); ``n``
     the clusters counted; ``needed`` the clusters in all that a decision would probably take; ``claim_outcome`` the
     claim's own outcome before the controls were heard; ``reason`` why it is not PASS. ``levels`` is None where nothing
-    was estimated: the claim is about every input, n inputs were tried, and FAIL shows one that refutes it. Raises
-    ``NonFiniteMeasurement`` for a NaN among its numbers.
+    was estimated: the claim is about every input, n inputs were tried, and FAIL shows one that refutes it.
+    ``population`` is the length of the finite list that was measured, None for draws from an endless supply.
+    ``remembered`` is what a verdict cost that was reached before, on the same weights with the same arguments; ``cost``
+    is then nothing. Raises ``NonFiniteMeasurement`` for a NaN among its numbers.
     """
 
     check: str
@@ -100,6 +122,9 @@ class Verdict:
     reason: str = ""
     claim_outcome: Outcome = Outcome.INCONCLUSIVE
     measurements: tuple[Measurement, ...] = ()
+    population: int | None = None
+    asked: Asked = Asked()
+    remembered: Cost | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "controls", tuple(self.controls))
@@ -130,10 +155,19 @@ class Verdict:
             "details": plain(self.details, "details"),
             "needed": plain(self.needed),
             "reason": self.reason,
-            "forward_passes": int(self.cost.forward_passes),
-            "tokens": int(self.cost.tokens),
-            "seconds": float(self.cost.seconds),
+            "population": self.population,
+            "asked": self.asked.as_dict(),
+            **_spent(self.cost),
+            "remembered": None if self.remembered is None else _spent(self.remembered),
         }
+
+
+def _spent(cost: Cost) -> dict[str, Any]:
+    return {
+        "forward_passes": int(cost.forward_passes),
+        "tokens": int(cost.tokens),
+        "seconds": float(cost.seconds),
+    }
 
 
 def combine(claim: Outcome, controls: Iterable[ControlResult]) -> Outcome:

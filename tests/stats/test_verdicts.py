@@ -111,9 +111,12 @@ def test_as_dict_has_the_keys_of_the_results_file():
         "details": {},
         "needed": 400,
         "reason": "the model guesses",
+        "population": None,
+        "asked": {"parameters": {}, "clusters": None, "seed": None},
         "forward_passes": 3,
         "tokens": 120,
         "seconds": 0.5,
+        "remembered": None,
     }
     assert plain == expected
 

@@ -72,6 +72,10 @@ class FileSource:
             return {"repository": self.place.repo, "trust_remote_code": self.trust_remote_code}
         return {"directory": str(self.place), "trust_remote_code": self.trust_remote_code}
 
+    def opening(self) -> Mapping[str, Any]:
+        asked = {"device": self.device, "device_map": self.device_map, "dtype": self.dtype}
+        return {**asked, "trust_remote_code": self.trust_remote_code}
+
     def _directory(self, *, weights: bool) -> Path:
         if isinstance(self.place, Path):
             return self.place

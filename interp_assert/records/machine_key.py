@@ -1,0 +1,84 @@
+"""The key with which this machine signs what it keeps, so that it knows again what it wrote itself.
+
+It lies with the user's own state, never in the project or its cache folder: whoever can put files there (a cache
+restored in CI, an archive that was unpacked) cannot sign them.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+import sys
+import tempfile
+from pathlib import Path
+
+__all__ = ["NoKey", "key_path", "machine_key"]
+
+LENGTH = 32
+"""bytes"""
+
+
+class NoKey(Exception):
+    """There is no key that could be trusted, and why."""
+
+
+def key_path() -> Path:
+    """``interp-assert/cache.key`` under ``$XDG_STATE_HOME``, ``%LOCALAPPDATA%`` on Windows, or ``~/.local/state``.
+
+    Raises NoKey where there is no home directory.
+    """
+    given = os.environ.get("XDG_STATE_HOME") or (os.environ.get("LOCALAPPDATA") if sys.platform == "win32" else None)
+    if given and os.path.isabs(given):
+        return Path(given) / "interp-assert" / "cache.key"
+    try:
+        return Path.home() / ".local" / "state" / "interp-assert" / "cache.key"
+    except RuntimeError as error:
+        raise NoKey(str(error)) from error
+
+
+def machine_key(outside: Path) -> bytes:
+    """The key, made on first use; of two processes that make it at once both get the same one.
+
+    Raises NoKey if it lies within ``outside`` (what others may write), can be read or written by others, is damaged,
+    or cannot be written.
+    """
+    path = key_path()
+    try:
+        if path.parent.resolve().is_relative_to(outside.resolve()):
+            raise NoKey(f"{path} lies within {outside}, where others may write")
+        if not path.exists():
+            _make(path)
+        return _read(path)
+    except OSError as error:
+        raise NoKey(f"{path}: {error.strerror or error}") from error
+
+
+def _make(path: Path) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".cache.key.")
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(secrets.token_bytes(LENGTH))
+            stream.flush()
+            os.fsync(stream.fileno())
+        try:
+            os.link(temporary, path)  # unlike a replacement, it leaves the key of whoever was first
+        except FileExistsError:
+            pass
+        except OSError:  # a file system without links
+            if not path.exists():
+                os.replace(temporary, path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def _read(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        facts = os.fstat(stream.fileno())
+        key = stream.read(LENGTH + 1)
+    if hasattr(os, "getuid") and (facts.st_uid != os.getuid() or stat.S_IMODE(facts.st_mode) & 0o077):
+        raise NoKey(f"{path} belongs to somebody else, or can be read or written by others; delete it")
+    if len(key) != LENGTH:
+        raise NoKey(f"{path} is damaged; delete it")
+    return key

@@ -1,0 +1,79 @@
+"""The key of a machine: made once, kept to oneself, never taken from where others write."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from interp_assert.records.machine_key import NoKey, key_path, machine_key
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return tmp_path / "state" / "interp-assert"
+
+
+def test_it_is_made_on_first_use_and_stays(state: Path, tmp_path: Path) -> None:
+    key = machine_key(tmp_path / "cache")
+    assert len(key) == 32
+    assert machine_key(tmp_path / "cache") == key
+    assert [path.name for path in state.iterdir()] == ["cache.key"]
+    assert stat.S_IMODE((state / "cache.key").stat().st_mode) == 0o600
+
+
+def test_processes_that_make_it_at_once_get_the_same_one(state: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from interp_assert.records.machine_key import machine_key;"
+        "sys.stdin.read(); print(machine_key(Path(sys.argv[1])).hex())"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "cache")]
+    waiting, go = os.pipe()
+    started = [subprocess.Popen(command, stdin=waiting, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    os.close(waiting)
+    os.close(go)
+    keys = {process.communicate()[0] for process in started}
+    assert len(keys) == 1
+    assert [path.name for path in state.iterdir()] == ["cache.key"]
+
+
+@pytest.mark.parametrize("damage", [b"", b"short", b"k" * 33])
+def test_a_damaged_key_is_no_key(state: Path, tmp_path: Path, damage: bytes) -> None:
+    machine_key(tmp_path / "cache")
+    (state / "cache.key").write_bytes(damage)
+    with pytest.raises(NoKey, match="damaged"):
+        machine_key(tmp_path / "cache")
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o602])
+def test_what_others_can_read_or_write_is_no_key(state: Path, tmp_path: Path, mode: int) -> None:
+    machine_key(tmp_path / "cache")
+    os.chmod(state / "cache.key", mode)
+    with pytest.raises(NoKey, match="by others"):
+        machine_key(tmp_path / "cache")
+
+
+def test_a_key_within_the_cache_is_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "cache" / "home"))
+    with pytest.raises(NoKey, match="lies within"):
+        machine_key(tmp_path / "cache")
+    assert not (tmp_path / "cache").exists()
+
+
+def test_where_it_cannot_be_written_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "state").write_text("a file in the way")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    with pytest.raises(NoKey, match="state"):
+        machine_key(tmp_path / "cache")
+
+
+def test_it_lies_in_the_home_directory_unless_the_system_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    for relative in ("", "not/absolute"):
+        monkeypatch.setenv("XDG_STATE_HOME", relative)
+        assert key_path() == Path("/home/somebody/.local/state/interp-assert/cache.key")
