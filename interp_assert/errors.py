@@ -15,6 +15,7 @@ __all__ = [
     "ModelChanged",
     "ModelNotFound",
     "ModelRefused",
+    "NoBaseline",
     "NonFiniteMeasurement",
     "OutOfMemory",
     "SiteNotAvailable",
@@ -46,6 +47,10 @@ class ModelBroken(UsageProblem):
 
 class ModelChanged(InterpError):
     """The weight files changed between loading and reporting, so the verdicts may speak of two models."""
+
+
+class NoBaseline(InterpError):
+    """A check could not be held against a baseline where that was due."""
 
 
 class ContextTooShort(InterpError):

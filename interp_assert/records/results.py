@@ -5,13 +5,13 @@ from __future__ import annotations
 import errno
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import UsageProblem
+from .writing import write_in_one_piece
 
 __all__ = ["SCHEMA", "Results", "model_entry", "read_results", "write_results"]
 
@@ -76,12 +76,33 @@ _FIGURE: dict[str, tuple[type, ...]] = {
     "missing": (str,),
     "broken": (bool,),
 }
+_BASELINE: dict[str, tuple[type, ...]] = {
+    "model": (str,),
+    "check": (str,),
+    "key": (str,),
+    "nodeid": (str,),
+    "status": (str,),
+    "verdict": (str, type(None)),
+    "fails": (bool,),
+    "before": (*_NUMBER, type(None)),
+    "now": (*_NUMBER, type(None)),
+    "change": (*_NUMBER, type(None)),
+    "interval": (list, type(None)),
+    "limit": (*_NUMBER, type(None)),
+    "n": (int,),
+    "unit": (str,),
+    "direction": (str,),
+    "approximate": (bool,),
+    "weights": (dict,),
+    "reason": (str,),
+}
+_STATUSES = ("compared", "missing", "lost", "stale", "incomparable", "new", "updated")
 
 
 @dataclass(frozen=True)
 class Results:
-    """One run: its provenance, the models that it opened, every verdict that was reached, and every profile that was
-    made.
+    """One run: its provenance, the models that it opened, every verdict that was reached, every profile that was made,
+    and what became of every check that has a baseline.
 
     Each part is made of builtins, as it stands in the file. Raises ``UsageProblem`` naming the place of the first
     thing that does not follow the schema.
@@ -91,6 +112,7 @@ class Results:
     models: tuple[Mapping[str, Any], ...]
     checks: tuple[Mapping[str, Any], ...]
     profiles: tuple[Mapping[str, Any], ...] = ()
+    baselines: tuple[Mapping[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
         _require(self.run, _RUN, "run")
@@ -109,11 +131,19 @@ class Results:
                 where = f"profiles[{place}].figures[{number}]"
                 _require(figure, _FIGURE, where)
                 _require_interval(figure["interval"], where)
+        for place, entry in enumerate(self.baselines):
+            _require_baseline(entry, f"baselines[{place}]")
 
     def as_dict(self) -> dict[str, Any]:
-        """The document, with its schema number first; ``profiles`` only where there are any."""
-        profiles = {"profiles": [*self.profiles]} if self.profiles else {}
-        return {"schema": SCHEMA, "run": dict(self.run), "models": [*self.models], "checks": [*self.checks], **profiles}
+        """The document, with its schema number first; ``profiles`` and ``baselines`` only where there are any."""
+        optional = {"profiles": [*self.profiles], "baselines": [*self.baselines]}
+        return {
+            "schema": SCHEMA,
+            "run": dict(self.run),
+            "models": [*self.models],
+            "checks": [*self.checks],
+            **{key: entries for key, entries in optional.items() if entries},
+        }
 
     @classmethod
     def from_dict(cls, document: Any) -> Results:
@@ -122,11 +152,13 @@ class Results:
             raise UsageProblem(f"a results document is a JSON object, not {type(document).__name__}")
         if document.get("schema") != SCHEMA:
             raise UsageProblem(f"schema {document.get('schema')!r} is not {SCHEMA}, the one that this version reads")
-        document = {"profiles": [], **document}
-        for key, kind in (("run", dict), ("models", list), ("checks", list), ("profiles", list)):
+        document = {"profiles": [], "baselines": [], **document}
+        parts = ("models", "checks", "profiles", "baselines")
+        for key in ("run", *parts):
+            kind = dict if key == "run" else list
             if not isinstance(document.get(key), kind):
                 raise UsageProblem(f"{key} is missing or not a {kind.__name__}")
-        return cls(document["run"], *(tuple(document[key]) for key in ("models", "checks", "profiles")))
+        return cls(document["run"], *(tuple(document[key]) for key in parts))
 
 
 def model_entry(label: str, facts: Mapping[str, Any], changed: str | None = None) -> dict[str, Any]:
@@ -149,18 +181,7 @@ def write_results(results: Results, path: str | os.PathLike[str]) -> None:
     path = Path(os.path.realpath(path))
     if path.exists() and not path.is_file():
         raise OSError(errno.EINVAL, "it is no ordinary file, and cannot be replaced in one piece", str(path))
-    text = json.dumps(results.as_dict(), indent=1, allow_nan=False) + "\n"
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(temporary, _mode_of_new_files())  # mkstemp makes files that only their owner can read
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_in_one_piece(path, json.dumps(results.as_dict(), indent=1, allow_nan=False) + "\n")
 
 
 def read_results(path: str | os.PathLike[str]) -> Results:
@@ -195,14 +216,17 @@ def _require_verdict(entry: Mapping[str, Any], where: str) -> None:
     _require_interval(entry["interval"], where)
 
 
+def _require_baseline(entry: Any, where: str) -> None:
+    _require(entry, _BASELINE, where)
+    if entry["status"] not in _STATUSES:
+        raise UsageProblem(f"{where}.status is {entry['status']!r}, not one of {', '.join(_STATUSES)}")
+    if entry["verdict"] is not None:
+        _require_verdict(entry, where)
+    _require_interval(entry["interval"], where)
+
+
 def _require_interval(interval: Any, where: str) -> None:
     if interval is not None and (
         len(interval) != 2 or not all(isinstance(end, (*_NUMBER, type(None))) for end in interval)
     ):
         raise UsageProblem(f"{where}.interval is {interval!r}, not [low, high]")
-
-
-def _mode_of_new_files() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask

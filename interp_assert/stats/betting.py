@@ -35,12 +35,17 @@ def log_factors(x: Floats, m: Floats | float) -> Floats:
     return np.log1p(excess[:, None] * BETS)
 
 
-def log_mixture(log_wealth: Floats) -> Floats:
-    """The log of the average wealth over the last axis (the bettors); infinite where one of them is infinitely rich."""
+def log_mixture(log_wealth: Floats, shares: Floats | None = None) -> Floats:
+    """The log of the average wealth over the last axis (the bettors); infinite where one of them is infinitely rich.
+
+    ``shares`` (24,) of the first stake, 1 in all, fixed before any value is seen; equal ones by default.
+    """
     top = log_wealth.max(axis=-1, keepdims=True)
     top = np.where(np.isfinite(top), top, 0.0)
     with np.errstate(over="ignore"):
-        return np.asarray(np.log(np.exp(log_wealth - top).mean(axis=-1)) + top[..., 0])
+        wealth = np.exp(log_wealth - top)
+        pooled = wealth.mean(axis=-1) if shares is None else (wealth * shares).sum(axis=-1)
+        return np.asarray(np.log(pooled) + top[..., 0])
 
 
 def accumulated(start: Floats | float, steps: Floats) -> Floats:

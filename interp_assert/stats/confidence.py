@@ -20,22 +20,23 @@ _RESOLUTION = 1e-15
 """width, on [0, 1], at which bisection stops: about four roundings of a number near 1"""
 
 
-def log_wealth_against(x: Floats, mean: float, population: int | None = None) -> float:
+def log_wealth_against(x: Floats, mean: float, population: int | None = None, shares: Floats | None = None) -> float:
     """The log-wealth, after all of ``x`` (n,), of betting that the mean is larger than ``mean``."""
     if population is None:
         distinct, counts = np.unique(x, return_counts=True)
         factors = log_factors(distinct, mean)
-        return float(log_mixture((factors * counts[:, None]).sum(axis=0)))
+        return float(log_mixture((factors * counts[:, None]).sum(axis=0), shares))
     sums = accumulated(0.0, x)[:-1]
     m = moving_threshold(sums, np.arange(x.size, dtype=np.float64), mean, population)
-    return float(log_mixture(log_factors(x, m).sum(axis=0)))
+    return float(log_mixture(log_factors(x, m).sum(axis=0), shares))
 
 
-def lower_end(x: Floats, level: float, population: int | None = None) -> float:
+def lower_end(x: Floats, level: float, population: int | None = None, shares: Floats | None = None) -> float:
     """The smallest mean in [0, 1] against which the wealth is below ``1 / level``.
 
     ``x``: the values so far, in the order drawn, (n,). With ``population`` the mean is that of a finite list, which
-    cannot lie below S / N or above (S + N - n) / N; a list drawn to its end has one possible mean.
+    cannot lie below S / N or above (S + N - n) / N; a list drawn to its end has one possible mean. ``shares``: how the
+    stake is dealt out to the bettors, if not evenly.
     """
     if x.size == 0:
         return 0.0
@@ -49,7 +50,7 @@ def lower_end(x: Floats, level: float, population: int | None = None) -> float:
     limit = -np.log(level)
 
     def is_refuted(mean: float) -> bool:
-        return log_wealth_against(x, mean, population) >= limit
+        return log_wealth_against(x, mean, population, shares) >= limit
 
     if not is_refuted(refuted):
         return refuted
