@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,3 +72,11 @@ def finetunes() -> dict[str, Model]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return {"base": base, "benign": finetuned.benign(base), "forgot": finetuned.forgot_induction(base)}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The key of the cache is not made in the home directory of whoever runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ..records import Results
 
-__all__ = ["count", "not_passed", "profile_table", "traps"]
+__all__ = ["count", "not_passed", "profile_table", "remembered", "traps"]
 
 _VERDICTS = {"PASS": "PASS", "FAIL": "FAIL", "INCONCLUSIVE": "INCONCLUSIVE", "NOT_APPLICABLE": "n/a"}
 
@@ -63,6 +63,21 @@ def traps(results: Results) -> list[str]:
         if check["verdict"] == "PASS"
         for trap in check["details"].get("traps", ())
     ]
+
+
+def remembered(results: Results) -> list[str]:
+    """How many claims were measured before, and what became of the others' measurements."""
+    cache: Mapping[str, Any] = results.run.get("remembered", {})
+    known, claims = cache.get("claims", 0), cache.get("of", 0)
+    lines = []
+    if known:
+        spared = "no model was opened and no forward pass made" if not cache["opened"] else "the others were measured"
+        which = f"all {claims} claims were" if known == claims else f"{known} of {claims} claims were"
+        lines.append(f"{which} measured before by this machine, on these weights and with these settings: {spared}")
+    if distrusted := cache.get("distrusted", 0):
+        noun = "entry" if distrusted == 1 else "entries"
+        lines.append(f"{distrusted} {noun} of the cache, damaged or not written by this machine, not used")
+    return lines + [f"measurements are not kept for the next run: {problem}" for problem in cache.get("not_kept", ())]
 
 
 def _line(check: Mapping[str, Any]) -> str:

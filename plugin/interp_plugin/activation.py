@@ -58,14 +58,18 @@ def activate(config: pytest.Config) -> None:
     if config.stash.get(ACTIVE, False):
         return
     config.stash[ACTIVE] = True
+    from .baselines import BaselineComparison
     from .collection import SuiteCollection
+    from .memory import RunMemory
     from .progress import Progress
     from .verdicts import VerdictRecorder
 
     plan = prepare(config)
     register = config.pluginmanager.register
     register(SuiteCollection(config, plan), "interp-collection")
-    register(VerdictRecorder(config, plan.settings, Progress(config)), "interp-verdicts")
+    register(VerdictRecorder(config, plan.settings, Progress(config), RunMemory(config, plan)), "interp-verdicts")
+    if plan.baseline != "off":
+        register(BaselineComparison(config, plan), "interp-baselines")
     if not is_worker(config):
         from .gathering import Gathering
         from .terminal import TerminalReport

@@ -36,13 +36,18 @@ class Gathering:
         self.checks: list[dict[str, Any]] = []
         self.profiles: list[dict[str, Any]] = []
         self.models: dict[str, dict[str, Any]] = {}
+        self.baselines: list[dict[str, Any]] = []
         self.changed: dict[str, str] = {}
+        self.opened: set[str] = set()
+        self.distrusted = 0
+        self.not_kept: dict[str, None] = {}
         self.errors: list[dict[str, str]] = []
         self.outcomes = {"passed": 0, "failed": 0, "skipped": 0, "inconclusive": 0, "error": 0}
         self.decided = False
         self.skipped: Counter[str] = Counter()
         self.results: Results | None = None
         self.written = False
+        self.kept: list[str] = []
         self.notes: list[str] = []
         self.appended: str | None = None
 
@@ -53,7 +58,13 @@ class Gathering:
             return
         self.checks.extend(facts["checks"])
         self.profiles.extend(facts["profiles"])
+        self.baselines.extend(facts["baselines"])
         self.models.update(facts.get("models", {}))
+        self.opened.update(facts.get("opened", ()))
+        if "cache" in facts:
+            self.distrusted += facts["cache"]["distrusted"]
+            if facts["cache"]["problem"] is not None:
+                self.not_kept[facts["cache"]["problem"]] = None
         if "changed" in facts:
             self.changed[facts["model"]] = facts["changed"]
         if "error" in facts:
@@ -87,6 +98,8 @@ class Gathering:
             self.notes += [f"skipped {count}: {reason}" for reason, count in self.skipped.items()]
             if exitstatus == pytest.ExitCode.OK:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        if self.plan.baseline in ("new", "update"):
+            self._write_baselines(session)
         self.results = self._document(session)
         if self.plan.json is not None:
             self._write(self.results, session, self.plan.json)
@@ -116,6 +129,13 @@ class Gathering:
             "tests": dict(self.outcomes),
             "errors": self.errors,
             "base": None if self.plan.settings.base is None else self.plan.settings.base.label,
+            "remembered": {
+                "claims": sum(check["remembered"] is not None for check in self.checks),
+                "of": len(self.checks),
+                "opened": sorted(self.opened),
+                "distrusted": self.distrusted,
+                "not_kept": list(self.not_kept),
+            },
             "complete": not (session.shouldfail or session.shouldstop),
             "notes": list(self.notes),
         }
@@ -128,7 +148,22 @@ class Gathering:
         self.checks.sort(key=lambda check: (order.get(check["model"], len(order)), check["nodeid"]))
         checks = [{key: check[key] for key in check if key != "measurements"} for check in self.checks]
         profiles = sorted(self.profiles, key=lambda profile: order.get(profile["model"], len(order)))
-        return Results(run=run, models=tuple(models), checks=tuple(checks), profiles=tuple(profiles))
+        self.baselines.sort(key=lambda entry: (order.get(entry["model"], len(order)), entry["key"]))
+        parts = (models, checks, profiles, self.baselines)
+        return Results(run, *(tuple(part) for part in parts))
+
+    def _write_baselines(self, session: pytest.Session) -> None:
+        from .baselines import BaselineWriter
+
+        writer = BaselineWriter(self.plan)
+        still = {label: facts for label, facts in self.models.items() if label not in self.changed}
+        put = writer.write(self.checks, still)
+        fresh = {(entry["model"], entry["key"]) for entry in put}
+        self.baselines = [e for e in self.baselines if (e["model"], e["key"]) not in fresh] + put
+        self.kept += writer.written
+        self.notes += writer.problems
+        if writer.problems:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def _write(self, results: Results, session: pytest.Session, path: Path) -> None:
         from interp_assert.records.results import write_results

@@ -190,6 +190,22 @@ OPTIONS = (
         "of the budget. Default: none.",
         metavar="URL",
     ),
+    Option(
+        "baseline",
+        "What to do with the baselines in the folder interp-baselines: compare holds every claim against its own and "
+        "fails what is worse, new also keeps claims that have none, update replaces them, off leaves them alone. "
+        "Default: compare if the folder exists.",
+        metavar="compare|new|update|off",
+        convert=one_of("compare", "new", "update", "off"),
+    ),
+    Option(
+        "no-cache",
+        "Measure everything anew, and leave what was measured before alone. Default: a claim that this machine has "
+        "measured on the same weights with the same settings is taken from pytest's cache directory.",
+        kind="flag",
+        default=False,
+        convert=yes_or_no,
+    ),
     Option("json", "Write the results of the run to this file. Default: none is written.", "FILE"),
     Option(
         "trust-remote-code",

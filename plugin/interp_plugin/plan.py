@@ -31,7 +31,8 @@ class Plan:
 
     ``suites`` are collected whole; of ``pasted_suites`` only what ``pasted`` names (``interp::circuits``,
     ``interp::circuits::test_induction`` or a complete node id). ``json`` is where the results go, ``history`` the
-    database that the run is appended to.
+    database that the run is appended to, ``baseline`` what is done with the baselines in the folder ``baselines``:
+    compare, new, update or off.
     """
 
     settings: RunSettings
@@ -42,6 +43,8 @@ class Plan:
     pasted: tuple[str, ...] = ()
     json: Path | None = None
     history: str | None = None
+    baseline: str = "off"
+    baselines: Path = Path("interp-baselines")
 
     @property
     def active(self) -> bool:
@@ -61,9 +64,9 @@ class Plan:
     def must_collect(self) -> str | None:
         """The option that makes no sense without a test that uses a model. (An ini file holds for every run, so it is
         none.)"""
-        for name in ("model", "suites", "base", "json", "history"):
+        for name in ("model", "suites", "base", "json", "history", "baseline"):
             chosen = self.chosen[name]
-            if chosen.asked_for_this_run and chosen.value != "none":
+            if chosen.asked_for_this_run and chosen.value not in ("none", "off"):
                 return f"{chosen.source}={','.join(chosen.value) if isinstance(chosen.value, tuple) else chosen.value}"
         return None
 
@@ -86,13 +89,15 @@ def make_plan(config: pytest.Config, chosen: Mapping[str, Chosen]) -> Plan:
         _refuse_without_base(chosen["suites"], pasted_suites, known)
         suites = tuple(suite for suite in suites if not suite.needs_base)
     floors = _floors(chosen["floor"], known)
+    baselines = config.rootpath / "interp-baselines"
+    baseline = chosen["baseline"].value or ("compare" if baselines.is_dir() else "off")
     settings = RunSettings(
         models=models,
         base=base,
         floors=floors,
         coder=_coder(chosen["coder"], config.invocation_params.dir),
         budget=chosen["budget"].value,
-        whole_budget=chosen["history"].value is not None,
+        whole_budget=chosen["history"].value is not None or baseline != "off",
         alpha_pass=chosen["alpha-pass"].value,
         alpha_fail=chosen["alpha-fail"].value,
         seed=chosen["seed"].value,
@@ -104,7 +109,8 @@ def make_plan(config: pytest.Config, chosen: Mapping[str, Chosen]) -> Plan:
     )
     target = chosen["json"].value
     json = None if target is None else config.invocation_params.dir / os.path.expanduser(target)
-    return Plan(settings, chosen, known, suites, pasted_suites, pasted, json, chosen["history"].value)
+    history = chosen["history"].value
+    return Plan(settings, chosen, known, suites, pasted_suites, pasted, json, history, baseline, baselines)
 
 
 def _take_pasted(config: pytest.Config) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from .baselines import check_baselines
 from .plan import Plan
 from .text import printable
 
@@ -26,6 +27,7 @@ def preflight(config: pytest.Config, plan: Plan) -> None:
     _models(plan)
     if config.getoption("collectonly", False):
         return
+    check_baselines(plan)
     if plan.json is not None:
         _writable(plan.json, plan.chosen["json"].source)
     if plan.history is not None:

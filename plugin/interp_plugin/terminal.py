@@ -51,14 +51,17 @@ class TerminalReport:
             self._report(terminalreporter, self.gathering.results)
         for note in self.gathering.notes:
             self._say(terminalreporter, note, red=True)
+        for path in self.gathering.kept:
+            self._say(terminalreporter, f"baseline written to {path}")
         if self.gathering.written:
             self._say(terminalreporter, f"results written to {self.plan.json}")
         if self.gathering.appended is not None:
             self._say(terminalreporter, self.gathering.appended)
 
     def _report(self, terminalreporter: Any, results: Results) -> None:
+        from interp_assert.reports.baselines import baselines_table, not_compared, weights_lines
         from interp_assert.reports.profile import blanks, figures_table, legend
-        from interp_assert.reports.table import not_passed, profile_table, traps
+        from interp_assert.reports.table import not_passed, profile_table, remembered, traps
 
         table = profile_table(results)
         if table:
@@ -71,6 +74,13 @@ class TerminalReport:
             terminalreporter.section("interp: profile")
             for line in (*profiles.splitlines(), "", *legend(results), *blanks(results)):
                 terminalreporter.write_line(printable(line))
+        if compared := baselines_table(results):
+            terminalreporter.section("interp: against the baseline")
+            terminalreporter.write_line(printable(compared))
+            for line in (*not_compared(results), *weights_lines(results)):
+                terminalreporter.write_line(printable(line))
+        for line in remembered(results):
+            self._say(terminalreporter, line)
         inconclusive = results.run["tests"]["inconclusive"]
         if inconclusive:
             noun = "test was" if inconclusive == 1 else "tests were"

@@ -13,7 +13,9 @@ import pytest
 from interp_fixtures.loaded import loaded_models
 from interp_fixtures.settings import RunSettings
 
+from .baselines import COMPARED
 from .collection import SuiteModule
+from .memory import RunMemory
 from .parametrization import model_of, uses_model
 from .progress import Progress
 from .text import first_line, printable
@@ -40,10 +42,11 @@ class VerdictRecorder:
     3. ``pytest_report_teststatus`` gives INCONCLUSIVE a word of its own where it does not fail the run.
     """
 
-    def __init__(self, config: pytest.Config, settings: RunSettings, progress: Progress) -> None:
+    def __init__(self, config: pytest.Config, settings: RunSettings, progress: Progress, memory: RunMemory) -> None:
         self.config = config
         self.settings = settings
         self.progress = progress
+        self.memory = memory
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
@@ -68,7 +71,7 @@ class VerdictRecorder:
         if label is not None:
             loaded_models(self.config).used(label)
         self.progress.start()
-        with recording(note), profiling(keep), reporting(self.progress), _budget(self.settings):
+        with recording(note), profiling(keep), reporting(self.progress), _budget(self.settings), self._remembering():
             return (yield)
 
     @pytest.hookimpl(wrapper=True)
@@ -94,10 +97,13 @@ class VerdictRecorder:
         facts: dict[str, Any] = {"model": model_of(item), "decides": _decides(item)}
         facts["checks"], item.stash[PENDING] = item.stash[PENDING], []
         facts["profiles"], item.stash[PROFILES] = item.stash[PROFILES], []
+        facts["baselines"], item.stash[COMPARED] = item.stash.get(COMPARED, []), []
         if call.excinfo is not None and not hasattr(report, "wasxfail"):
             self._translate(item, call.excinfo, report, facts)
         if call.when == "call":
             facts["models"] = loaded_models(self.config).provenance
+            facts["opened"] = sorted(loaded_models(self.config).opened)
+            facts["cache"] = self.memory.told()
         report.interp = facts  # type: ignore[attr-defined]
         return report
 
@@ -106,6 +112,12 @@ class VerdictRecorder:
         if getattr(report, "interp", {}).get("inconclusive"):
             return "inconclusive", "i", ("INCONCLUSIVE", {"yellow": True})
         return None
+
+    def _remembering(self) -> AbstractContextManager[None]:
+        from interp_assert.assertions.asserting import remembering
+
+        memory = self.memory.open()
+        return nullcontext() if memory is None else remembering(memory)
 
     def _translate(
         self,

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from known_runs import Known
 
 # pytester forgets the modules that an inner run imported, and numpy and torch cannot be imported twice: the outer
 # run has them.
@@ -46,6 +47,7 @@ def toy(imported_once: None, pytester: pytest.Pytester, monkeypatch: pytest.Monk
     """A pytester directory with the stand-in models and the suites ``toy`` and ``gauge``."""
     for name in ("INTERP_MODEL", "INTERP_BASE", "INTERP_SUITES", "INTERP_SEED", "PYTEST_ADDOPTS"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_STATE_HOME", str(pytester.path / "state"))
     # hypothesis imports all of itself in its terminal summary; every inner run would pay for that.
     monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:hypothesispytest")
     pytester.makepyfile(
@@ -89,3 +91,13 @@ def noted(toy: pytest.Pytester) -> Callable[[str], list[str]]:
         return path.read_text().splitlines() if path.exists() else []
 
     return lines
+
+
+@pytest.fixture
+def known(imported_once: None, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Known:
+    """A pytester directory with models whose scores are written down (see known_models.py)."""
+    for name in ("INTERP_MODEL", "INTERP_BASELINE", "INTERP_NO_CACHE", "CI"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:hypothesispytest")
+    monkeypatch.setenv("XDG_STATE_HOME", str(pytester.path / "state"))
+    return Known(pytester)

@@ -25,6 +25,7 @@ class ToyModel:
     """Knows its name, and what its files hold: ``changed`` in the directory stands for new weights."""
 
     anatomy = None
+    opened = True
     n_parameters = 3412992
     batch_tokens = 8192
 
