@@ -68,15 +68,19 @@ def _of_object(value: Any) -> Any:
 
 def address_of_model(model: Model) -> Any:
     """The digests of all files that decide what it computes, the name that verdicts call it by, and how it is opened;
-    nothing is opened for it. A module that the user holds has code that no digest covers: NoAddress.
+    nothing is opened for it. NoAddress for a module that the user holds, whose code no digest covers, and where a
+    conftest.py or the like has stated something about an architecture.
     """
     from ..models import Model as Handle
+    from ..models.families.origins import registered_by_hand
 
     if not isinstance(model, Handle):
         raise NoAddress(f"a {type(model).__name__}")
     identity, opening = model.identity, model.source.opening()
     if opening is None:
         raise NoAddress(f"a model of kind {identity.kind}")
+    if by_hand := registered_by_hand():
+        raise NoAddress(f"a model about whose family {by_hand[0]} may have stated something")
     return {
         "model": {
             **identity.as_dict(),

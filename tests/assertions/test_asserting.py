@@ -239,6 +239,17 @@ class TestAddresses:
 
         assert made(0) == made(0) != made(1)
 
+    def test_no_model_has_one_where_a_family_was_stated_by_hand(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        from interp_assert.models import Family, register_family
+        from interp_assert.models.families import registry
+
+        assert address_of(model())
+        monkeypatch.setattr(registry, "_declared", registry._declared.copy())
+        monkeypatch.setattr("interp_assert.models.families.origins._declared", registry._declared)
+        register_family("SomeLanguageModel")(lambda module: Family())
+        with pytest.raises(NoAddress, match="test_asserting"):
+            address_of(model())
+
     def test_functions_of_ours_go_by_what_they_closed_over(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def closed_over(value: Any) -> FunctionType:
             def inner() -> Any:

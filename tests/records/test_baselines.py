@@ -7,6 +7,8 @@ import json
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -261,3 +263,34 @@ class TestWhatHappensMeanwhile:
                 keep(tmp_path / "b", baseline())
         assert path.read_bytes() == before
         assert [entry.name for entry in path.parent.iterdir()] == ["zoo-x.json"]
+
+
+WRITES = """
+import sys
+from pathlib import Path
+from records.test_baselines import baseline, keep, stored
+from interp_assert.records.cache import EntryStore
+
+folder = Path(sys.argv[1])
+made = baseline(**{"a/ü": stored(values={"Côte d'Ivoire": 0.5})})
+keep(folder / "interp-baselines", made)
+store = EntryStore(folder, b"k" * 32)
+store.put("ü", made.model)
+assert store.get("ü") == "zoo:x"
+"""
+
+
+def test_folders_and_clusters_in_any_script_under_any_locale(tmp_path: Path) -> None:
+    folder = tmp_path / "ein Ordner mit Ümlaut 模型"
+    folder.mkdir()
+    (tmp_path / "writes.py").write_text(WRITES, encoding="utf-8")
+    locale = {"LC_ALL": "POSIX", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    paths = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    subprocess.run(
+        [sys.executable, str(tmp_path / "writes.py"), str(folder)],
+        env={**os.environ, **locale, "PYTHONPATH": paths},
+        check=True,
+    )
+    made = read_baseline(folder / "interp-baselines" / "zoo-x.json", "zoo:x")
+    assert made is not None
+    assert made.checks["a/ü"].values == {"Côte d'Ivoire": 0.5}

@@ -60,6 +60,18 @@ def test_a_list_measured_whole_is_always_decided(lost: int, outcome: str) -> Non
     assert found.interval == pytest.approx((-lost / 20, -lost / 20))
 
 
+def test_each_end_has_an_error_level_of_its_own() -> None:
+    """The end that must clear the limit that of a wrong PASS, whichever way is better."""
+    before, now = np.full(200, 0.5), np.full(200, 0.48)
+    for direction, end in (("higher", 0), ("lower", 1)):
+        usual = change(before, now, direction=direction).interval
+        surer = change(before, now, direction=direction, levels=ErrorLevels(pass_=1e-6)).interval
+        assert abs(surer[end]) > abs(usual[end])
+        assert surer[1 - end] == usual[1 - end]
+        surer = change(before, now, direction=direction, levels=ErrorLevels(fail=1e-9)).interval
+        assert surer[end] == usual[end]
+
+
 def test_a_difference_in_pairs_shows_where_two_samples_would_not() -> None:
     rng = np.random.default_rng(1)
     hard = rng.random(512)
