@@ -96,6 +96,7 @@ def assert_beats_diff_of_means(
             n=twins,
             seed=seed,
             level=levels.control,
+            fail_level=levels.control_fail,
             each=each,
         )
     test, controls = task.split.test, (words, compared)
@@ -175,7 +176,7 @@ def _words_control(task: ProbeTask, own: ProbeScores, margin: float, levels: Err
     words = ProbeProblem(counts, task.split, standardise=False).fit(task.rows.labels)
     control = bag_of_words(margin, levels)
     control.update(won(task, CHECK, own.chosen), won(task, f"{CHECK} by a bag of words", words.chosen))
-    return or_no_better(control.result(), task, own.chosen, words.chosen, margin=margin, level=levels.control)
+    return or_no_better(control.result(), task, own.chosen, words.chosen, margin=margin, levels=levels)
 
 
 def _reason(claimed: Outcome, outcome: Outcome, controls: tuple[ControlResult, ...]) -> str:

@@ -90,7 +90,16 @@ def assert_beats_random_weights(
             verdict = not_applicable(check, model, None, claim, str(problem), levels, settings, span.cost)
             return conclude(verdict, problem)
         compared = random_weights(
-            model, own, scored, scheme=scheme, n=n, seed=seed, level=levels.control, margin=margin, each=each
+            model,
+            own,
+            scored,
+            scheme=scheme,
+            n=n,
+            seed=seed,
+            level=levels.control,
+            fail_level=levels.control_fail,
+            margin=margin,
+            each=each,
         )
     # here the comparison is the claim: a single twin decides nothing, and that is not to be overlooked
     compared = replace(compared, required=True)

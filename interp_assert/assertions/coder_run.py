@@ -155,7 +155,7 @@ class CoderRun:
         if self.recipe is None:
             return _left_out("random_weights")
         first = self.documents.evaluation(0, min(self.drawn, self.compared.twin_documents))
-        level = self.compared.levels.control
+        level, fail_level = self.compared.levels.control, self.compared.levels.control_fail
         own = _as_twin_score(self.scores.head(len(first)))
 
         def each(k: int) -> None:
@@ -165,7 +165,9 @@ class CoderRun:
             return self._retrained(twin, first)
 
         model, seed = self.reader.model, self.seed
-        return random_weights(model, own, measure, scheme=scheme, n=n, seed=seed, level=level, each=each)
+        return random_weights(
+            model, own, measure, scheme=scheme, n=n, seed=seed, level=level, fail_level=fail_level, each=each
+        )
 
     def init_result(self) -> ControlResult:
         """A freshly initialised twin, retrained too: reported, never required, since it may reconstruct as well."""

@@ -136,7 +136,7 @@ def assert_drift_below(
         run.decide(check, allowed.clusters)
         if "claims_lost" in limits:
             run.tell(probes_lost(model, base, sets, levels, allowed.clusters, seed))
-        twin_control = run.compare_with_twins(kinds, twins, scheme, seed, levels.control)
+        twin_control = run.compare_with_twins(kinds, twins, scheme, seed, levels)
         details |= run.details() | {"batch_halvings": halved}
     return conclude(
         drift_verdict(

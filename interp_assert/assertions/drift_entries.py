@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from math import inf
 from typing import Any
 
@@ -34,7 +35,7 @@ class AtEveryEntry(Gated):
 
     def __init__(self, kind: LimitKind, limit: float, levels: ErrorLevels, entries: int) -> None:
         super().__init__(kind, limit, levels)
-        each = ErrorLevels(pass_=levels.pass_, fail=levels.fail / entries, control=levels.control)
+        each = replace(levels, fail=levels.fail / entries)
         self.gates = [RatioGate(limit, direction=kind.direction, levels=each) for _ in range(entries)]
         self.unmoved = [True] * entries
         self.shares: NDArray[np.float64] | None = None

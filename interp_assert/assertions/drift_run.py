@@ -136,14 +136,17 @@ class DriftRun:
         return [*self.gated, *(kept or self.claims)]
 
     def compare_with_twins(
-        self, kinds: Sequence[str], n: int | None, scheme: str, seed: int, level: float
+        self, kinds: Sequence[str], n: int | None, scheme: str, seed: int, levels: ErrorLevels
     ) -> ControlResult | None:
         """Whether the model is nearer to its base than twins are, in the first kind that a limit was given for."""
         compared = next((pair for kind in kinds if (pair := self._twin_measure(kind)) is not None), None)
         if compared is None:
             return None
         own, measure = compared
-        return random_weights(self.model, own, measure, scheme=scheme, n=n, seed=seed, level=level)
+        level, fail_level = levels.control, levels.control_fail
+        return random_weights(
+            self.model, own, measure, scheme=scheme, n=n, seed=seed, level=level, fail_level=fail_level
+        )
 
     def _twin_measure(self, kind: str) -> tuple[TwinScore, Any] | None:
         if kind == "weights":

@@ -109,7 +109,7 @@ def assert_induction(
             draw=run.draw,
             outcomes=run.outcomes,
         )
-        twin_control = run.compare_with_twins(twins, scheme, seed, levels.control)
+        twin_control = run.compare_with_twins(twins, scheme, seed, levels)
     scores = run.measured
     details = (
         settings | measured_details(model, scores, pool, relative=floor is None, seed=seed) | {"batch_halvings": halved}
@@ -159,7 +159,7 @@ class _Run:
         """Of the claim and of the controls that are decided cluster by cluster."""
         return [*self.claim.outcomes(), self.unrepeated.gate.outcome]
 
-    def compare_with_twins(self, n: int | None, scheme: str, seed: int, level: float) -> ControlResult:
+    def compare_with_twins(self, n: int | None, scheme: str, seed: int, levels: ErrorLevels) -> ControlResult:
         """Second-copy accuracy of model and twins on the same first clusters, however many the gates took."""
         own = self.measured.accuracy
         own = own.head(min(DEFAULTS.twin_clusters, own.n))
@@ -171,8 +171,18 @@ class _Run:
         def each(k: int) -> None:
             report(f"{CHECK} (random-weights twin {k})", self.model.id, own.n, own.n)
 
+        own_share = _share(own, clusters)
+        level, fail_level = levels.control, levels.control_fail
         return random_weights(
-            self.model, _share(own, clusters), twin_share, scheme=scheme, n=n, seed=seed, level=level, each=each
+            self.model,
+            own_share,
+            twin_share,
+            scheme=scheme,
+            n=n,
+            seed=seed,
+            level=level,
+            fail_level=fail_level,
+            each=each,
         )
 
 

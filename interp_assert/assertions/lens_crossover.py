@@ -118,7 +118,7 @@ def assert_lens_crossover(
             details |= {"batch_halvings": halved}
             return conclude(not_applicable(CHECK, model, layer, claim, reason, levels, details, span.cost))
         run.decide()
-        twin_control = run.compare_with_twins(twins, scheme, seed, levels.control)
+        twin_control = run.compare_with_twins(twins, scheme, seed, levels)
     return conclude(
         judged(
             CHECK,
@@ -169,7 +169,7 @@ class _Run:
         self.claim.update(self.share, self.decoy_share)
         report(CHECK, self.model.id, self.claim.gate.n, len(self.entities))
 
-    def compare_with_twins(self, n: int | None, scheme: str, seed: int, level: float) -> ControlResult:
+    def compare_with_twins(self, n: int | None, scheme: str, seed: int, levels: ErrorLevels) -> ControlResult:
         """Crossovers of model and twins on all answered facts, wherever the gates stopped."""
         facts = [self.scores.facts[i] for i in self.kept]
 
@@ -181,7 +181,10 @@ class _Run:
             report(f"{CHECK} (random-weights twin {k})", self.model.id, len(self.entities), len(self.entities))
 
         own = _share(facts, crossed_by(self.scores, self.block)[self.kept])
-        return random_weights(self.model, own, twin_share, scheme=scheme, n=n, seed=seed, level=level, each=each)
+        level, fail_level = levels.control, levels.control_fail
+        return random_weights(
+            self.model, own, twin_share, scheme=scheme, n=n, seed=seed, level=level, fail_level=fail_level, each=each
+        )
 
     def details(self) -> dict[str, Any]:
         """The lens by block over the answered facts, or over all facts where too few are answered."""

@@ -110,7 +110,7 @@ def assert_measured(
         except LACKING as problem:
             verdict = not_applicable(measure.name, model, None, asked.claim, str(problem), levels, settings, span.cost)
             return conclude(verdict, problem)
-        twin_control = run.compare_with_twins(twins, scheme, levels.control)
+        twin_control = run.compare_with_twins(twins, scheme, levels)
     return conclude(
         judged(
             measure.name,
@@ -240,7 +240,7 @@ class _Run:
         """Scores on the prompts and on their null inputs, over all clusters that were run."""
         return tuple(measured for measured in (self.real, self.null) if measured is not None)
 
-    def compare_with_twins(self, n: int | None, scheme: str, level: float) -> ControlResult:
+    def compare_with_twins(self, n: int | None, scheme: str, levels: ErrorLevels) -> ControlResult:
         """Model and twins on the same first clusters, however many the gates took."""
         own = self.measured[0]
         own = own.head(min(DEFAULTS.twin_clusters, own.n))
@@ -253,7 +253,15 @@ class _Run:
             report(f"{self.measure.name} (random-weights twin {k})", self.model.id, own.n, own.n)
 
         return random_weights(
-            self.model, TwinScore.of(own), score, scheme=scheme, n=n, seed=seed, level=level, each=each
+            self.model,
+            TwinScore.of(own),
+            score,
+            scheme=scheme,
+            n=n,
+            seed=seed,
+            level=levels.control,
+            fail_level=levels.control_fail,
+            each=each,
         )
 
     def details(self) -> dict[str, Any]:

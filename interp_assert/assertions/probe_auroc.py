@@ -195,6 +195,7 @@ class _Run:
             self.task.rows.groups,
             self.task.split,
             level=self.levels.control,
+            fail_level=self.levels.control_fail,
             seed=self.seed,
             each=each,
         )
@@ -208,6 +209,7 @@ class _Run:
             self.task.rows.labels[test],
             self.task.test_groups,
             level=self.levels.control,
+            fail_level=self.levels.control_fail,
         )
 
     def compare_with_twins(self, n: int | None, scheme: str) -> ControlResult:
@@ -230,13 +232,12 @@ class _Run:
             n=n,
             seed=self.seed,
             level=self.levels.control,
+            fail_level=self.levels.control_fail,
             each=each,
         )
 
     def _or_no_better(self, result: ControlResult, baseline: ProbeScores) -> ControlResult:
-        return or_no_better(
-            result, self.task, self.own.chosen, baseline.chosen, margin=self.margin, level=self.levels.control
-        )
+        return or_no_better(result, self.task, self.own.chosen, baseline.chosen, margin=self.margin, levels=self.levels)
 
 
 def _claim(data: LabelledTexts, probe: str, floor: float | None, margin: float) -> str:

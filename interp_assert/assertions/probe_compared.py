@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..controls import TwinScore
 from ..measures.probes import VERSION
-from ..stats import ControlResult, Measurement, Outcome
+from ..stats import ControlResult, ErrorLevels, Measurement, Outcome
 from ..stats.auroc import auroc, auroc_difference, delong_variance
 from .probe_task import ProbeTask
 
@@ -33,7 +33,7 @@ def as_twin_score(task: ProbeTask, scores: Scores) -> TwinScore:
 
 
 def or_no_better(
-    result: ControlResult, task: ProbeTask, own: Scores, baseline: Scores, *, margin: float, level: float
+    result: ControlResult, task: ProbeTask, own: Scores, baseline: Scores, *, margin: float, levels: ErrorLevels
 ) -> ControlResult:
     """FAIL, approximately, where the pairs leave it open but the whole test part says that the probe is no better.
 
@@ -42,6 +42,7 @@ def or_no_better(
     if result.outcome is not Outcome.INCONCLUSIVE:
         return result
     test = task.split.test
+    level = levels.control if levels.control_fail is None else levels.control_fail
     found = auroc_difference(own[test], baseline[test], task.rows.labels[test], task.test_groups, level=level)
     if found.high >= margin:
         return result

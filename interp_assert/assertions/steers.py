@@ -99,9 +99,9 @@ def assert_steers(
         gate.update(run.steerable(slope).values)
         report(CHECK, model.id, gate.n, clusters)
         controls = (
-            *run.meaningless_directions(levels.control),
+            *run.meaningless_directions(levels),
             neutral_text(model, site, run.direction, DEFAULTS.coherent, neutral, nll_budget, levels, seed),
-            run.compare_with_twins(twins, scheme, levels.control),
+            run.compare_with_twins(twins, scheme, levels),
         )
     return conclude(
         judged(

@@ -25,7 +25,7 @@ from ..measures.steering import (
 )
 from ..measures.steering_target import TargetUnknown, resolve_target
 from ..prompts import LabelledRows, LabelledTexts
-from ..stats import ControlResult, Measurement
+from ..stats import ControlResult, ErrorLevels, Measurement
 from ..stats.splits import Split, split_by_group
 from .progress import report
 from .reasons import sees_the_future
@@ -172,7 +172,7 @@ class SteeringRun:
             "higher",
         )
 
-    def meaningless_directions(self, level: float) -> tuple[ControlResult, ControlResult]:
+    def meaningless_directions(self, levels: ErrorLevels) -> tuple[ControlResult, ControlResult]:
         """The same prompts and doses with directions that mean nothing: random ones as long as the real one, and what
         the same recipe makes of labels that were dealt out at random.
         """
@@ -193,10 +193,13 @@ class SteeringRun:
             others = self._slopes(self.model, directions)
             report(f"{CHECK} ({name})", self.model.id, own.size, own.size)
             norms = {"norms": [float(np.linalg.norm(direction)) for direction in directions]}
-            results.append(beats_directions(name, own, others, level=level, note=note, details=norms))
+            level, fail_level = levels.control, levels.control_fail
+            results.append(
+                beats_directions(name, own, others, level=level, fail_level=fail_level, note=note, details=norms)
+            )
         return results[0], results[1]
 
-    def compare_with_twins(self, n: int | None, scheme: str, level: float) -> ControlResult:
+    def compare_with_twins(self, n: int | None, scheme: str, levels: ErrorLevels) -> ControlResult:
         """The same texts, layer, prompts and target on every twin, with the direction of its own activations."""
 
         def score(slopes: Floats) -> TwinScore:
@@ -213,7 +216,8 @@ class SteeringRun:
             scheme=scheme,
             n=n,
             seed=self.seed,
-            level=level,
+            level=levels.control,
+            fail_level=levels.control_fail,
             each=each,
         )
 

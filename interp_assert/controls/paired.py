@@ -15,8 +15,9 @@ __all__ = ["PairedControl", "control_levels"]
 
 
 def control_levels(levels: ErrorLevels) -> ErrorLevels:
-    """The same error level, that of controls, on both sides."""
-    return ErrorLevels(pass_=levels.control, fail=levels.control, control=levels.control)
+    """The error level of controls on both sides; that of their FAIL may be another."""
+    fail = levels.control if levels.control_fail is None else levels.control_fail
+    return ErrorLevels(pass_=levels.control, fail=fail, control=levels.control)
 
 
 class PairedControl:

@@ -44,6 +44,7 @@ def beats_directions(
     others: Sequence[Floats],
     *,
     level: float,
+    fail_level: float | None = None,
     note: str,
     details: dict[str, Any] | None = None,
 ) -> ControlResult:
@@ -55,7 +56,11 @@ def beats_directions(
     means = [float(slopes.mean()) for slopes in others]
     score, error = float(own.mean()), _error(own)
     compared = compare_with_twins(
-        score, means, sampling_error=max(error, *(_error(slopes) for slopes in others), 1e-12), level=level
+        score,
+        means,
+        sampling_error=max(error, *(_error(slopes) for slopes in others), 1e-12),
+        level=level,
+        fail_level=fail_level,
     )
     as_good = sum(mean >= score for mean in means)
     return ControlResult(

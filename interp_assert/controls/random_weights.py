@@ -30,6 +30,7 @@ def random_weights(
     n: int | None = None,
     seed: int = 0,
     level: float = 0.01,
+    fail_level: float | None = None,
     margin: float | None = None,
     each: Callable[[int], None] | None = None,
 ) -> ControlResult:
@@ -65,7 +66,9 @@ def random_weights(
         "clusters": own.n,
         **({} if own.trials is None else {"trials": own.trials}),
     }
-    compared = None if broken else _compared(own, scores, own.scale.margin if margin is None else margin, level)
+    compared = (
+        None if broken else _compared(own, scores, own.scale.margin if margin is None else margin, level, fail_level)
+    )
     if compared is None:
         reason = broken or "neither the twins' scores nor their clusters differ at all, which shows no spread"
         return ControlResult(
@@ -93,7 +96,9 @@ def random_weights(
     )
 
 
-def _compared(own: TwinScore, scores: Sequence[TwinScore], margin: float, level: float) -> TwinComparison | None:
+def _compared(
+    own: TwinScore, scores: Sequence[TwinScore], margin: float, level: float, fail_level: float | None
+) -> TwinComparison | None:
     """The comparison on the scale; None where nothing shows how far scores spread."""
     other = next((score.scale for score in scores if score.scale != own.scale), None)
     if other is not None:
@@ -105,7 +110,9 @@ def _compared(own: TwinScore, scores: Sequence[TwinScore], margin: float, level:
     error = max(score.error for score in scores) or float(np.std(scaled, ddof=1 if len(scaled) > 1 else 0))
     if error == 0.0:
         return None
-    return compare_with_twins(own.scaled, scaled, sampling_error=error, margin=margin, level=level)
+    return compare_with_twins(
+        own.scaled, scaled, sampling_error=error, margin=margin, level=level, fail_level=fail_level
+    )
 
 
 def _note(scheme: str, scores: Sequence[TwinScore], compared: TwinComparison) -> str:

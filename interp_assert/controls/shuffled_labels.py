@@ -58,14 +58,15 @@ def shuffled_labels(
     split: Split,
     *,
     level: float,
+    fail_level: float | None = None,
     seed: int = 0,
     each: Callable[[int], None] | None = None,
 ) -> ControlResult:
     """Compare the AUROC ``own`` with those that ``refit`` (labelings, examples) -> (labelings,) gets.
 
     PASS if p <= level, p being (1 + shuffles that do as well) / (1 + shuffles); FAIL if so many do as well, ten at
-    once, that p is established to be above the level. Ten end the shuffling (Besag & Clifford 1991), so a claim on
-    noise costs few refits. ``each(k)`` is called after k of them.
+    once, that p is established to be above the level, with error ``fail_level`` (``level`` if it is None). Ten end the
+    shuffling (Besag & Clifford 1991), so a claim on noise costs few refits. ``each(k)`` is called after k of them.
     """
     from scipy.stats import binom
 
@@ -84,7 +85,7 @@ def shuffled_labels(
     p = exceeding / tried if exceeding == EXCEEDANCES else (1 + exceeding) / (1 + tried)
     if p <= level:
         outcome = Outcome.PASS
-    elif float(binom.sf(exceeding - 1, tried, level)) <= level:
+    elif float(binom.sf(exceeding - 1, tried, level)) <= (level if fail_level is None else fail_level):
         outcome = Outcome.FAIL
     else:
         outcome = Outcome.INCONCLUSIVE

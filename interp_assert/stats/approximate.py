@@ -145,7 +145,13 @@ class TwinComparison:
 
 
 def compare_with_twins(
-    score: float, twin_scores: Sequence[float], *, sampling_error: float, margin: float = 0.0, level: float = 0.01
+    score: float,
+    twin_scores: Sequence[float],
+    *,
+    sampling_error: float,
+    margin: float = 0.0,
+    level: float = 0.01,
+    fail_level: float | None = None,
 ) -> TwinComparison:
     """Could the model's score be that of one more random-weight twin?
 
@@ -159,7 +165,7 @@ def compare_with_twins(
       twin by the margin (a draw from the twins' distribution, plus the margin or more) fails with probability at most
       ``level``. So a model that does as well as its twins fails if the margin is large against their spread; with
       margin 0 only one that does worse fails, and "as well" stays INCONCLUSIVE: no number of twins can establish an
-      advantage of exactly zero.
+      advantage of exactly zero. ``fail_level`` is its own level, if it is not the same.
     * otherwise INCONCLUSIVE.
 
     The rates are exact for normal twins and independent sampling errors; simulated at nominal .01 with five twins:
@@ -183,16 +189,20 @@ def compare_with_twins(
         )
     if not (isfinite(margin) and margin >= 0.0):
         raise UsageProblem(f"margin={margin} must be 0 or more, on the scale of the scores")
-    if not 0.0 < level < 0.5:
-        raise UsageProblem(f"level={level} must lie above 0 and below 0.5; 0.01 is usual")
+    fail_level = level if fail_level is None else fail_level
+    for each in (level, fail_level):
+        if not 0.0 < each < 0.5:
+            raise UsageProblem(f"level={each} must lie above 0 and below 0.5; 0.01 is usual")
     from scipy.stats import norm, t
 
     count, mean, score = int(twins.size), float(twins.mean()), float(score)
     alone = count == 1
     spread = float(sampling_error) if alone else max(float(twins.std(ddof=1)), float(sampling_error))
-    quantile = float(norm.ppf(1.0 - level) if alone else t.ppf(1.0 - level, count - 1))
-    reach = quantile * spread * sqrt(1.0 + 1.0 / count)
-    bound, fail_bound = mean + reach + margin, mean - reach + margin
+    reach, fail_reach = (
+        float(norm.ppf(1.0 - each) if alone else t.ppf(1.0 - each, count - 1)) * spread * sqrt(1.0 + 1.0 / count)
+        for each in (level, fail_level)
+    )
+    bound, fail_bound = mean + reach + margin, mean - fail_reach + margin
     outcome = Outcome.INCONCLUSIVE
     if not alone and score > bound and score > twins.max():
         outcome = Outcome.PASS

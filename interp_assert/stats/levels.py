@@ -24,17 +24,26 @@ class ErrorLevels:
     fail: float = 0.001
     """of FAIL although the claim is true"""
     control: float = 0.01
-    """of a control's wrong PASS, and of its wrong FAIL"""
+    """of a control's wrong PASS"""
+    control_fail: float | None = None
+    """of a control's wrong FAIL; None stands for the same as of its wrong PASS"""
 
     def __post_init__(self) -> None:
-        for name in ("pass_", "fail", "control"):
+        for name in ("pass_", "fail", "control", "control_fail"):
             level = getattr(self, name)
+            if level is None and name == "control_fail":
+                continue
             if isinstance(level, bool) or not isinstance(level, (int, float)) or not 0.0 < level < 0.5:
                 raise UsageProblem(
                     f"error level {name.rstrip('_')}={level!r} must be a number above 0 and below 0.5; "
                     "0.01 is usual, 0.0001 costs about twice the clusters"
                 )
             object.__setattr__(self, name, float(level))
+
+    def as_dict(self) -> dict[str, float]:
+        """As results files have it; ``control_fail`` only where it was said."""
+        further = {} if self.control_fail is None else {"control_fail": self.control_fail}
+        return {"pass": self.pass_, "fail": self.fail, "control": self.control, **further}
 
 
 @dataclass(frozen=True)

@@ -148,9 +148,7 @@ class Verdict:
             "n": int(self.n),
             "threshold": plain(self.threshold),
             "direction": self.direction,
-            "levels": None
-            if self.levels is None
-            else {"pass": self.levels.pass_, "fail": self.levels.fail, "control": self.levels.control},
+            "levels": None if self.levels is None else self.levels.as_dict(),
             "controls": [control.as_dict() for control in self.controls],
             "details": plain(self.details, "details"),
             "needed": plain(self.needed),

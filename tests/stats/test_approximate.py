@@ -61,6 +61,16 @@ def test_a_failing_score_must_be_below_every_twin():
     assert compare_with_twins(-1.01, twins, sampling_error=0.01).outcome is FAIL
 
 
+def test_failing_may_have_a_stricter_level_than_passing():
+    twins, worse, better = [0.0, 0.1, -0.1, 0.05, -0.05], -0.6, 0.6
+    assert compare_with_twins(worse, twins, sampling_error=0.01).outcome is Outcome.FAIL
+    strict = compare_with_twins(worse, twins, sampling_error=0.01, fail_level=1e-5)
+    assert strict.outcome is Outcome.INCONCLUSIVE
+    assert compare_with_twins(better, twins, sampling_error=0.01, fail_level=1e-5).outcome is Outcome.PASS
+    with pytest.raises(UsageProblem, match=r"level=0\.6"):
+        compare_with_twins(0.0, twins, sampling_error=0.01, fail_level=0.6)
+
+
 def test_one_twin_is_advisory_and_never_decides():
     for score in (-50.0, 0.0, 50.0):
         compared = compare_with_twins(score, [0.0], sampling_error=0.1, margin=1.0)

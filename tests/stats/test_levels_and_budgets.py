@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from interp_assert.controls import control_levels
 from interp_assert.errors import UsageProblem
 from interp_assert.stats import QUICK, STANDARD, THOROUGH, Budget, ErrorLevels
 
@@ -26,6 +27,21 @@ def test_the_default_levels_and_budgets_are_those_of_the_design():
 def test_a_level_outside_its_range_is_refused_with_its_name_and_value(name, level):
     with pytest.raises(UsageProblem, match=rf"{name.rstrip('_')}={level!r} must be a number above 0 and below 0.5"):
         ErrorLevels(**{name: level})
+
+
+def test_a_controls_fail_has_the_level_of_its_pass_unless_it_has_its_own():
+    assert ErrorLevels().control_fail is None
+    assert ErrorLevels(control_fail=1e-4).as_dict() == {
+        "pass": 0.01,
+        "fail": 0.001,
+        "control": 0.01,
+        "control_fail": 1e-4,
+    }
+    assert "control_fail" not in ErrorLevels().as_dict()
+    assert control_levels(ErrorLevels(control=0.02)) == ErrorLevels(pass_=0.02, fail=0.02, control=0.02)
+    assert control_levels(ErrorLevels(control_fail=1e-4)) == ErrorLevels(pass_=0.01, fail=1e-4)
+    with pytest.raises(UsageProblem, match=r"control_fail=0\.0 must be"):
+        ErrorLevels(control_fail=0.0)
 
 
 @pytest.mark.parametrize("clusters", [0, -1, 2.5, "many", True, None])
