@@ -1,5 +1,5 @@
-"""The ``interp-assert`` command: ``anatomy``, ``profile``, ``track``, ``history``, and what the entry-point group
-``interp_assert.commands`` brings.
+"""The ``interp-assert`` command: ``anatomy``, ``profile``, ``gate``, ``track``, ``history``, and what the entry-point
+group ``interp_assert.commands`` brings.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 from interp_assert import __version__
 from interp_assert.errors import InterpError, UsageProblem
+from interp_assert.gate_commands import add_gate
 from interp_assert.history_commands import add_history, add_track
 
 GROUP = "interp_assert.commands"
@@ -28,6 +29,7 @@ def parser() -> argparse.ArgumentParser:
     add_profile(subparsers)
     _add_loading(add_track(subparsers))
     add_history(subparsers)
+    add_gate(subparsers)
     for entry_point in sorted(entry_points(group=GROUP), key=lambda found: found.name):
         entry_point.load()(subparsers)
     return made

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..models import Model
     from .figure import Figure, Request
 
-__all__ = ["GROUP", "SHIPPED", "ProfiledMeasure", "own_measurements", "profiled_measures"]
+__all__ = ["GROUP", "SHIPPED", "ProfiledMeasure", "own_measurements", "profiled_measures", "shipped_measurements"]
 
 GROUP = "interp_assert.measures"
 
@@ -80,6 +80,11 @@ def profiled_measures(only: Sequence[str] | None = None, *, base: bool = False) 
         if known[name].needs_base and not base:
             raise UsageProblem(f"{name} needs a model to be measured against; give base= (--base ID)")
     return [known[name] for name in dict.fromkeys(only)]
+
+
+def shipped_measurements() -> list[str]:
+    """The ids of those that ship; each is a check of a shipped suite."""
+    return [measure.name for _, measure in _shipped()]
 
 
 def own_measurements() -> list[OwnMeasurement]:

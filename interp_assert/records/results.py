@@ -97,12 +97,40 @@ _BASELINE: dict[str, tuple[type, ...]] = {
     "reason": (str,),
 }
 _STATUSES = ("compared", "missing", "lost", "stale", "incomparable", "new", "updated")
+_GATE: dict[str, tuple[type, ...]] = {
+    "name": (str,),
+    "file": (str,),
+    "node": (str,),
+    "problem": (str,),
+    "false_alarms": (*_NUMBER, type(None)),
+    "models": (list,),
+    "claims": (list,),
+    "tests": (list,),
+}
+_GATE_MODEL: dict[str, tuple[type, ...]] = {"model": (str,), "sha256": (str, type(None))}
+_GATE_CLAIM: dict[str, tuple[type, ...]] = {
+    "model": (str,),
+    "check": (str,),
+    "advisory": (bool,),
+    "waiver": (dict, type(None)),
+    "floor": (*_NUMBER, type(None)),
+    "site": (str, type(None)),
+    "levels": (dict,),
+}
+_GATE_TEST: dict[str, tuple[type, ...]] = {
+    "nodeid": (str,),
+    "model": (str,),
+    "check": (str,),
+    "outcome": (str,),
+    "message": (str,),
+    "asked": (list,),
+}
 
 
 @dataclass(frozen=True)
 class Results:
     """One run: its provenance, the models that it opened, every verdict that was reached, every profile that was made,
-    and what became of every check that has a baseline.
+    what became of every check that has a baseline, and the gates that were run with the outcome of each of their tests.
 
     Each part is made of builtins, as it stands in the file. Raises ``UsageProblem`` naming the place of the first
     thing that does not follow the schema.
@@ -113,6 +141,7 @@ class Results:
     checks: tuple[Mapping[str, Any], ...]
     profiles: tuple[Mapping[str, Any], ...] = ()
     baselines: tuple[Mapping[str, Any], ...] = ()
+    gates: tuple[Mapping[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
         _require(self.run, _RUN, "run")
@@ -133,10 +162,12 @@ class Results:
                 _require_interval(figure["interval"], where)
         for place, entry in enumerate(self.baselines):
             _require_baseline(entry, f"baselines[{place}]")
+        for place, gate in enumerate(self.gates):
+            _require_gate(gate, f"gates[{place}]")
 
     def as_dict(self) -> dict[str, Any]:
-        """The document, with its schema number first; ``profiles`` and ``baselines`` only where there are any."""
-        optional = {"profiles": [*self.profiles], "baselines": [*self.baselines]}
+        """The document, with its schema number first; what is optional only where there is any."""
+        optional = {"profiles": [*self.profiles], "baselines": [*self.baselines], "gates": [*self.gates]}
         return {
             "schema": SCHEMA,
             "run": dict(self.run),
@@ -152,8 +183,8 @@ class Results:
             raise UsageProblem(f"a results document is a JSON object, not {type(document).__name__}")
         if document.get("schema") != SCHEMA:
             raise UsageProblem(f"schema {document.get('schema')!r} is not {SCHEMA}, the one that this version reads")
-        document = {"profiles": [], "baselines": [], **document}
-        parts = ("models", "checks", "profiles", "baselines")
+        document = {"profiles": [], "baselines": [], "gates": [], **document}
+        parts = ("models", "checks", "profiles", "baselines", "gates")
         for key in ("run", *parts):
             kind = dict if key == "run" else list
             if not isinstance(document.get(key), kind):
@@ -208,6 +239,13 @@ def _require(entry: Any, keys: Mapping[str, tuple[type, ...]], where: str) -> No
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
             wanted = " or ".join("null" if kind is type(None) else kind.__name__ for kind in kinds)
             raise UsageProblem(f"{where}.{key} is {value!r}, not {wanted}")
+
+
+def _require_gate(gate: Any, where: str) -> None:
+    _require(gate, _GATE, where)
+    for key, wanted in (("models", _GATE_MODEL), ("claims", _GATE_CLAIM), ("tests", _GATE_TEST)):
+        for place, entry in enumerate(gate[key]):
+            _require(entry, wanted, f"{where}.{key}[{place}]")
 
 
 def _require_verdict(entry: Mapping[str, Any], where: str) -> None:

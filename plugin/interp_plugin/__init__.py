@@ -9,6 +9,10 @@ from __future__ import annotations
 
 import pytest
 
+TYPE_CHECKING = False  # typing is not imported for it
+if TYPE_CHECKING:
+    from pathlib import Path
+
 pytest.register_assert_rewrite("interp_suites")
 
 pytest_plugins = ("interp_fixtures.model", "interp_fixtures.claims", "interp_fixtures.data")
@@ -34,6 +38,22 @@ def pytest_configure(config: pytest.Config) -> None:
     from .activation import begin
 
     begin(config)
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    if file_path.suffix not in (".yaml", ".yml"):
+        return None
+    from .gate_file import gate_file
+
+    return gate_file(file_path, parent)
+
+
+def pytest_collectstart(collector: pytest.Collector) -> None:
+    if collector.path is not None and collector.path.suffix in (".yaml", ".yml"):
+        from .gate_file import GateFile, begun
+
+        if isinstance(collector, GateFile):
+            begun(collector)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

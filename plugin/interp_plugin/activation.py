@@ -14,9 +14,10 @@ TYPE_CHECKING = False  # typing is not imported for it
 if TYPE_CHECKING:
     from typing import Any
 
+    from .gate_runs import GateRuns
     from .plan import Plan
 
-__all__ = ["activate", "begin"]
+__all__ = ["activate", "begin", "gate_runs"]
 
 ACTIVE = pytest.StashKey[bool]()
 
@@ -37,8 +38,17 @@ def begin(config: pytest.Config) -> None:
 
             preflight(config, plan)
         activate(config)
+    elif any("interp.y" in arg for arg in config.args) and gates_are_named(config):
+        activate(config)
     elif is_distributed(config):
         config.pluginmanager.register(WakeOnReport(config), "interp-wake")
+
+
+def gates_are_named(config: pytest.Config) -> bool:
+    """Whether an argument of the command line is a gate file, or a test of one."""
+    from .gate_file import gate_arguments
+
+    return bool(gate_arguments(config))
 
 
 def prepare(config: pytest.Config) -> Plan:
@@ -60,21 +70,24 @@ def activate(config: pytest.Config) -> None:
     config.stash[ACTIVE] = True
     from .baselines import BaselineComparison
     from .collection import SuiteCollection
+    from .gate_runs import GateRuns
     from .memory import RunMemory
     from .progress import Progress
     from .verdicts import VerdictRecorder
 
     plan = prepare(config)
     register = config.pluginmanager.register
+    gates = GateRuns(config, plan)
     register(SuiteCollection(config, plan), "interp-collection")
-    register(VerdictRecorder(config, plan.settings, Progress(config), RunMemory(config, plan)), "interp-verdicts")
+    register(VerdictRecorder(config, gates, Progress(config), RunMemory(config, plan)), "interp-verdicts")
+    register(gates, "interp-gates")
     if plan.baseline != "off":
         register(BaselineComparison(config, plan), "interp-baselines")
     if not is_worker(config):
         from .gathering import Gathering
         from .terminal import TerminalReport
 
-        gathering = Gathering(config, plan)
+        gathering = Gathering(config, plan, gates)
         register(gathering, "interp-gathering")
         register(TerminalReport(config, plan, gathering), "interp-terminal")
         if is_distributed(config):
@@ -87,10 +100,16 @@ def activate(config: pytest.Config) -> None:
             register(BenchmarkFacts(gathering), "interp-benchmarks")
 
 
+def gate_runs(config: pytest.Config) -> GateRuns:
+    """The gates of a session that is awake."""
+    runs: Any = config.pluginmanager.get_plugin("interp-gates")
+    return runs
+
+
 class WakeOnReport:
     """Registered on a controller of xdist whose options ask for no model. It collects nothing itself, so only the
-    first report that carries verdicts tells it that a test of the user's measured one; then it wakes the plugin and
-    is gone."""
+    first report that carries verdicts tells it that a test of the user's measured one, or a worker that there was a
+    gate; then it wakes the plugin and is gone."""
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
@@ -98,8 +117,17 @@ class WakeOnReport:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: Any) -> None:
         if hasattr(report, "interp"):
-            activate(self.config)
-            self.config.pluginmanager.unregister(self)
+            self._wake()
             # What was registered during a call of a hook is not part of that call any more.
             gathering: Any = self.config.pluginmanager.get_plugin("interp-gathering")
             gathering.pytest_runtest_logreport(report)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        if getattr(node, "workeroutput", {}).get("interp_gates"):
+            self._wake()
+            gate_runs(self.config).from_worker(node)
+
+    def _wake(self) -> None:
+        activate(self.config)
+        self.config.pluginmanager.unregister(self)

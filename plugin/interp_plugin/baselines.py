@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -132,21 +132,31 @@ class BaselineComparison:
 
 
 class BaselineWriter:
-    """On the controller, at the end of a run that was not broken off: writes what ``new`` and ``update`` are for."""
+    """On the controller, at the end of a run that was not broken off: writes what ``new`` and ``update`` are for.
 
-    def __init__(self, plan: Plan) -> None:
+    ``choices`` are models of gates, beside those that options name.
+    """
+
+    def __init__(self, plan: Plan, choices: Sequence[ModelChoice] = ()) -> None:
         self.plan = plan
+        self.choices = tuple(dict.fromkeys((*plan.settings.under_test, *choices)))
         self.problems: list[str] = []
         self.written: list[str] = []
 
     def write(self, checks: list[dict[str, Any]], models: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Entries for the results document, one for each check that was put into a baseline."""
         entries: list[dict[str, Any]] = []
-        for choice in self.plan.settings.under_test:
+        labels: dict[str, str] = {}
+        for choice in self.choices:
             name, facts = _name(choice), models.get(choice.label)
             measured = [check for check in checks if check["model"] == choice.label and check.get("measurements")]
-            if name is not None and facts is not None and measured:
-                entries += self._write_one(name, measured, weights_of(facts))
+            if name is None or facts is None or not measured:
+                continue
+            if labels.setdefault(name, choice.label) != choice.label:
+                both = f"{labels[name]} and {choice.label}"
+                self.problems.append(f"no baseline was written for {choice.label}: {both} share one; measure one")
+                continue
+            entries += self._write_one(name, measured, weights_of(facts))
         return entries
 
     def _write_one(self, name: str, checks: list[dict[str, Any]], weights: Weights) -> list[dict[str, Any]]:

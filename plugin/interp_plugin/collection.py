@@ -30,7 +30,12 @@ def names(pasted: str, nodeid: str) -> bool:
 
 
 def check_collected(
-    plan: Plan, nodeids: Iterable[str], uses_a_model: bool, uses_ours: bool, uses_the_base: bool
+    plan: Plan,
+    nodeids: Iterable[str],
+    uses_a_model: bool,
+    uses_ours: bool,
+    uses_the_base: bool,
+    has_gates: bool = False,
 ) -> None:
     """Raise ``pytest.UsageError`` if a pasted id names nothing, if a model was given and no test uses one, if every
     test that does takes it from elsewhere (``uses_ours`` is false), or if a base was given and no test uses it."""
@@ -46,6 +51,11 @@ def check_collected(
         )
     if plan.chosen["model"].asked_for_this_run and uses_a_model and not uses_ours:
         chosen = plan.chosen["model"]
+        if has_gates:
+            raise pytest.UsageError(
+                f"{chosen.source}={','.join(chosen.value)}, but a gate file names its models itself, and nothing "
+                "else was collected that runs on it: leave the option out, or name suites (--interp-suites=all)"
+            )
         raise pytest.UsageError(
             f"{chosen.source}={','.join(chosen.value)}, but no test that was collected runs on it: a fixture "
             "interp_model of your own (in a conftest.py) or @pytest.mark.parametrize replaces it; leave the option "
@@ -53,6 +63,11 @@ def check_collected(
         )
     if plan.chosen["base"].asked_for_this_run and uses_a_model and not uses_the_base:
         chosen = plan.chosen["base"]
+        if has_gates:
+            raise pytest.UsageError(
+                f"{chosen.source}={chosen.value}, but a gate file names its bases itself, and nothing else was "
+                "collected that compares with it: leave the option out"
+            )
         raise pytest.UsageError(
             f"{chosen.source}={chosen.value}, but no test that was collected compares with it: add the suite "
             "(--interp-suites=drift), or write a test that takes interp_base"
@@ -128,6 +143,8 @@ class SuiteCollection:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, session: pytest.Session, items: list[pytest.Item]) -> None:
+        from .gates import gate_of
+
         for item in items:
             if uses_model(item):
                 item.add_marker("interp")
@@ -135,12 +152,14 @@ class SuiteCollection:
         # (scheduling.py). Under --lf pytest does not even look into files without failures.
         if not is_worker(self.config) and not session.testsfailed and not self.config.getoption("lf", False):
             ours = {model.label for model in self.plan.settings.under_test}
+            outside = [item for item in items if gate_of(item) is None]
             check_collected(
                 self.plan,
                 [item.nodeid for item in items],
                 uses_a_model=any(map(uses_model, items)),
-                uses_ours=any(model_of(item) in ours for item in items),
-                uses_the_base=any(map(uses_base, items)),
+                uses_ours=any(model_of(item) in ours for item in outside),
+                uses_the_base=any(map(uses_base, outside)),
+                has_gates=len(outside) < len(items),
             )
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
@@ -151,6 +170,8 @@ class SuiteCollection:
             loaded_models(self.config).expect([label for label in labels if label is not None])
 
     def pytest_report_collectionfinish(self, items: list[pytest.Item]) -> str | None:
-        if not self.plan.settings.models and any(map(uses_model, items)):
+        from .gates import gate_of
+
+        if not self.plan.settings.models and any(uses_model(item) and gate_of(item) is None for item in items):
             return f"interp: no --interp-model was given, so interp_model is {self.plan.settings.default_model.label}"
         return None

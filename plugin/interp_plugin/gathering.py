@@ -13,7 +13,10 @@ import pytest
 from .plan import Plan
 
 if TYPE_CHECKING:
+    from interp_assert.gates import GateVerdict
     from interp_assert.records import Results
+
+    from .gate_runs import GateRuns
 
 __all__ = ["Gathering"]
 
@@ -28,9 +31,10 @@ class Gathering:
        one. A run that was broken off leaves no results, no file and no trace in the history.
     """
 
-    def __init__(self, config: pytest.Config, plan: Plan) -> None:
+    def __init__(self, config: pytest.Config, plan: Plan, gates: GateRuns) -> None:
         self.config = config
         self.plan = plan
+        self.gates = gates
         self.started = datetime.now(timezone.utc)
         self.clock = time.monotonic()
         self.checks: list[dict[str, Any]] = []
@@ -46,6 +50,8 @@ class Gathering:
         self.decided = False
         self.skipped: Counter[str] = Counter()
         self.results: Results | None = None
+        self.gate_verdicts: tuple[GateVerdict, ...] = ()
+        self.gate_entries: list[dict[str, Any]] = []
         self.written = False
         self.kept: list[str] = []
         self.notes: list[str] = []
@@ -53,6 +59,7 @@ class Gathering:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: Any) -> None:
+        self.gates.heard(report)
         facts = getattr(report, "interp", None)
         if facts is None:
             return
@@ -83,7 +90,10 @@ class Gathering:
         finished = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
         # Under xdist -x and --maxfail end a run as an interruption does.
         finished |= exitstatus == pytest.ExitCode.INTERRUPTED and bool(session.shouldfail)
-        if not finished or not any(self.outcomes.values()):
+        if self.gates and not self.config.getoption("collectonly"):
+            finished |= exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED
+            self._decide_gates(session, finished)
+        if not finished or not (any(self.outcomes.values()) or self.gate_verdicts):
             if self.plan.json is not None and not self.config.getoption("collectonly"):
                 self.notes.append(
                     f"no results were written to {self.plan.json}: the run was broken off or ran no such test"
@@ -100,7 +110,7 @@ class Gathering:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
         if self.plan.baseline in ("new", "update"):
             self._write_baselines(session)
-        self.results = self._document(session)
+        self.results = self._document(session, self.gate_entries)
         if self.plan.json is not None:
             self._write(self.results, session, self.plan.json)
         if self.plan.history is not None:
@@ -119,7 +129,24 @@ class Gathering:
             "argv": [str(arg) for arg in self.config.invocation_params.args],
         }
 
-    def _document(self, session: pytest.Session) -> Results:
+    def _decide_gates(self, session: pytest.Session, finished: bool) -> None:
+        """The verdict on each gate, by the one function that reads it off the results; the exit status follows."""
+        from interp_assert.gates import Release, decide_all
+
+        entries = self.gates.entries()
+        if not finished:
+            broken_off = "the run was broken off, so nothing counts"
+            entries = [{**entry, "problem": entry["problem"] or broken_off} for entry in entries]
+        self.gate_verdicts = decide_all(self._document(session, entries))
+        said = {verdict.name + verdict.file: str(verdict.says) for verdict in self.gate_verdicts}
+        self.gate_entries = [{**entry, "verdict": said[entry["name"] + entry["file"]]} for entry in entries]
+        if any(verdict.says is not Release.RELEASE for verdict in self.gate_verdicts) and session.exitstatus in (
+            pytest.ExitCode.OK,
+            pytest.ExitCode.NO_TESTS_COLLECTED,
+        ):
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def _document(self, session: pytest.Session, gates: list[dict[str, Any]]) -> Results:
         from interp_assert.records.results import Results, model_entry
 
         run = {
@@ -140,7 +167,9 @@ class Gathering:
             "notes": list(self.notes),
         }
         # Workers of xdist finish in any order; the document has the order in which the models were asked for.
-        labels = dict.fromkeys((*(model.label for model in self.plan.settings.under_test), *self.models))
+        of_gates = (model["model"] for gate in gates for model in gate["models"])
+        asked = (*(model.label for model in self.plan.settings.models), *of_gates)
+        labels = dict.fromkeys((*asked, *self.models))
         order = {label: place for place, label in enumerate(labels)}
         models = [
             model_entry(label, self.models[label], self.changed.get(label)) for label in labels if label in self.models
@@ -149,13 +178,13 @@ class Gathering:
         checks = [{key: check[key] for key in check if key != "measurements"} for check in self.checks]
         profiles = sorted(self.profiles, key=lambda profile: order.get(profile["model"], len(order)))
         self.baselines.sort(key=lambda entry: (order.get(entry["model"], len(order)), entry["key"]))
-        parts = (models, checks, profiles, self.baselines)
+        parts = (models, checks, profiles, self.baselines, gates)
         return Results(run, *(tuple(part) for part in parts))
 
     def _write_baselines(self, session: pytest.Session) -> None:
         from .baselines import BaselineWriter
 
-        writer = BaselineWriter(self.plan)
+        writer = BaselineWriter(self.plan, self.gates.choices())
         still = {label: facts for label, facts in self.models.items() if label not in self.changed}
         put = writer.write(self.checks, still)
         fresh = {(entry["model"], entry["key"]) for entry in put}

@@ -6,6 +6,10 @@ import pytest
 
 from interp_fixtures.settings import ModelChoice, settings_of
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 __all__ = ["model_of", "parametrize_models", "uses_base", "uses_model"]
 
 
@@ -30,8 +34,17 @@ def parametrize_models(metafunc: pytest.Metafunc) -> None:
     """Run the test once for each model under test.
 
     Leaves a test alone that names its models itself (``@pytest.mark.parametrize("interp_model", [...],
-    indirect=True)``) or sees a fixture ``interp_model`` of the user's own that does not build on ours.
+    indirect=True)``) or sees a fixture ``interp_model`` of the user's own that does not build on ours. A test of a gate
+    runs on the gate's models, and a fixture in place of ours leaves it without any.
     """
+    from .gates import gate_choices
+
+    chosen = gate_choices(metafunc)
+    if chosen is not None:
+        definition = metafunc.definition._fixtureinfo.name2fixturedefs["interp_model"][-1]
+        if definition.func.__module__ == "interp_fixtures.model":
+            _parametrize_gate(metafunc, chosen)
+        return
     for mark in metafunc.definition.iter_markers("parametrize"):
         names = mark.args[0] if mark.args else mark.kwargs.get("argnames", ())
         if "interp_model" in (names.replace(" ", "").split(",") if isinstance(names, str) else names):
@@ -46,3 +59,12 @@ def parametrize_models(metafunc: pytest.Metafunc) -> None:
             return
         if "interp_model" not in definition.argnames:
             return
+
+
+def _parametrize_gate(metafunc: pytest.Metafunc, chosen: Sequence[tuple[ModelChoice, ModelChoice | None]]) -> None:
+    ids = [model.label for model, _ in chosen]
+    if "interp_base" in metafunc.fixturenames:
+        metafunc.parametrize("interp_model,interp_base", chosen, indirect=True, scope="session", ids=ids)
+    else:
+        models = [model for model, _ in chosen]
+        metafunc.parametrize("interp_model", models, indirect=True, scope="session", ids=ids)

@@ -4,11 +4,15 @@ the history can be written."""
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from interp_fixtures.settings import ModelChoice
+
 from .baselines import check_baselines
+from .gate_file import gate_arguments
 from .plan import Plan
 from .text import printable
 
@@ -24,7 +28,9 @@ def preflight(config: pytest.Config, plan: Plan) -> None:
                 f"the suite {suite.name} needs the pytest plugin {suite.needs_plugin!r}, which is not loaded: "
                 f"install pytest-{suite.needs_plugin} and do not run with -p no:{suite.needs_plugin}"
             )
-    _models(plan)
+    # A gate names its models itself, so the model that stands for none being named is not measured.
+    only_gates = not (plan.settings.models or plan.suites or plan.pasted) and bool(gate_arguments(config))
+    _models(plan, () if only_gates else plan.settings.under_test)
     if config.getoption("collectonly", False):
         return
     check_baselines(plan)
@@ -34,14 +40,14 @@ def preflight(config: pytest.Config, plan: Plan) -> None:
         _appendable(plan.history, plan.chosen["history"].source, config.invocation_params.dir)
 
 
-def _models(plan: Plan) -> None:
+def _models(plan: Plan, under_test: Sequence[ModelChoice]) -> None:
     from interp_assert import models
     from interp_assert.errors import UsageProblem
 
     chosen = plan.settings
     try:
         _device_exists(chosen.device)
-        for choice in (*chosen.under_test, *(() if chosen.base is None else (chosen.base,))):
+        for choice in (*under_test, *(() if chosen.base is None else (chosen.base,))):
             models.preflight(
                 choice.id, device=chosen.device, dtype=chosen.dtype, trust_remote_code=chosen.trust_remote_code
             )

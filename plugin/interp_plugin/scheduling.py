@@ -11,6 +11,7 @@ from xdist.scheduler import LoadScopeScheduling
 from interp_fixtures.settings import RunSettings
 
 from .collection import check_collected
+from .gate_file import is_gate_file
 from .plan import ROOT, Plan
 
 DESELECTING = ("keyword", "markexpr", "deselect", "lf", "stepwise")
@@ -48,19 +49,27 @@ class ModelScheduling(LoadScopeScheduling):
         self.settings = settings
         self.dist = config.getvalue("dist")
 
+    def _scope_in_gate(self, nodeid: str, path: str) -> str:
+        """A gate's models are in its ids alone: the controller reads no gate file."""
+        models = {each.partition("[")[2] for each in self.collection or () if _is_gates(each)}
+        return f"model {nodeid.partition('[')[2].removesuffix(']')}" if len(models) > 1 else path.rpartition("::")[0]
+
     def _split_scope(self, nodeid: str) -> str:
         """The unit of work that a test belongs to.
 
         ::
 
+            release.interp.yaml::release::circuits::test_induction[zoo:gpt2]   the same, counting the gate's models
             interp::circuits::test_induction[zoo:gpt2]   several models: "model zoo:gpt2"; one: "interp::circuits"
             tests/test_mine.py::TestA::test_it[en]       loadscope: tests/test_mine.py::TestA; loadfile:
             tests/test_mine.py;
                                                          loadgroup: what follows "@"; load and worksteal: the test
                                                          itself
         """
-        model = model_in_id(nodeid, self.settings)
         path = nodeid.partition("[")[0]
+        if _is_gates(nodeid):
+            return self._scope_in_gate(nodeid, path)
+        model = model_in_id(nodeid, self.settings)
         if model is not None and len(self.settings.under_test) > 1:
             return f"model {model}"
         if path.startswith(f"{ROOT}::") or self.dist == "loadscope":
@@ -69,6 +78,11 @@ class ModelScheduling(LoadScopeScheduling):
             return path.partition("::")[0]
         group = nodeid.rpartition("]")[2].rpartition("@")
         return f"group {group[2]}" if self.dist == "loadgroup" and group[1] else nodeid
+
+
+def _is_gates(nodeid: str) -> bool:
+    """Whether a test is part of a gate: its file is called so."""
+    return is_gate_file(nodeid.partition("::")[0].rpartition("/")[2])
 
 
 class Scheduling:
@@ -88,9 +102,20 @@ class Scheduling:
         # Workers tell what is left after deselection, so what was collected is known only where nothing deselects.
         if session.testsfailed or any(self.config.getoption(name, None) for name in DESELECTING):
             return
-        uses_ours = any(model_in_id(nodeid, self.plan.settings) for nodeid in ids)
-        uses_a_model = uses_ours or any(nodeid.startswith(f"{ROOT}::") for nodeid in ids)
+        of_gates = {nodeid for nodeid in ids if _is_gates(nodeid)}
+        uses_ours = any(model_in_id(nodeid, self.plan.settings) for nodeid in ids if nodeid not in of_gates)
+        uses_a_model = uses_ours or bool(of_gates) or any(nodeid.startswith(f"{ROOT}::") for nodeid in ids)
         # What a test of the user's takes is not known here.
         with_base = [f"{ROOT}::{suite.name}::" for suite in self.plan.known_suites.values() if suite.needs_base]
-        uses_the_base = any(not nodeid.startswith(f"{ROOT}::") or nodeid.startswith(tuple(with_base)) for nodeid in ids)
-        check_collected(self.plan, ids, uses_a_model=uses_a_model, uses_ours=uses_ours, uses_the_base=uses_the_base)
+        uses_the_base = any(
+            nodeid not in of_gates and (not nodeid.startswith(f"{ROOT}::") or nodeid.startswith(tuple(with_base)))
+            for nodeid in ids
+        )
+        check_collected(
+            self.plan,
+            ids,
+            uses_a_model=uses_a_model,
+            uses_ours=uses_ours,
+            uses_the_base=uses_the_base,
+            has_gates=bool(of_gates),
+        )

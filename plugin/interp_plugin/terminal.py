@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from .gate_file import gate_arguments
 from .plan import Plan
 from .text import printable
 
@@ -25,6 +26,7 @@ class TerminalReport:
     def __init__(self, config: pytest.Config, plan: Plan, gathering: Gathering) -> None:
         self.plan = plan
         self.gathering = gathering
+        self.gates = gate_arguments(config)
 
     def pytest_report_header(self) -> list[str]:
         """Models, suites, budget and seed with the option, variable or ini key that won; of the rest, what was
@@ -37,8 +39,12 @@ class TerminalReport:
             f"models {models} ({'node ids' if from_ids else plan.chosen['model'].source})",
             f"suites {suites} ({'node ids' if plan.pasted and not plan.suites else plan.chosen['suites'].source})",
         ]
+        always = ["budget", "seed"]
+        if self.gates and not plan.settings.models and not plan.suites:
+            shown = [f"gates {', '.join(self.gates)} (models, floors, budget and levels are the file's own)"]
+            always = ["seed"]
         for name, choice in plan.chosen.items():
-            if name in ("budget", "seed") or (choice.given and name not in ("model", "suites")):
+            if name in always or (choice.given and name not in ("model", "suites")):
                 value = ", ".join(choice.value) if isinstance(choice.value, tuple) else choice.value
                 shown.append(f"{name} {value} ({choice.source})")
         if plan.left_out:
@@ -49,6 +55,7 @@ class TerminalReport:
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         if self.gathering.results is not None:
             self._report(terminalreporter, self.gathering.results)
+        self._gates(terminalreporter)
         for note in self.gathering.notes:
             self._say(terminalreporter, note, red=True)
         for path in self.gathering.kept:
@@ -96,6 +103,21 @@ class TerminalReport:
                 self._say(terminalreporter, f"{model['id']} is spread: {shares} of its parameters")
             if model["changed"]:
                 self._say(terminalreporter, f"the model changed during the run: {model['changed']}", red=True)
+
+    def _gates(self, terminalreporter: Any) -> None:
+        """What each gate says: the whole story of every model, then one line."""
+        from interp_assert.gates import Release
+        from interp_assert.reports.gates import gate_headline, gate_story
+
+        colours = {Release.RELEASE: "green", Release.BLOCK: "red", Release.INCOMPLETE: "yellow"}
+        for verdict in self.gathering.gate_verdicts:
+            if self.gathering.results is None and not verdict.models:
+                continue  # the file cannot be used, and pytest has said why
+            if self.gathering.results is not None:
+                terminalreporter.section(printable(f"interp: gate {verdict.name}"))
+                for line in gate_story(verdict):
+                    terminalreporter.write_line(printable(line))
+            self._say(terminalreporter, gate_headline(verdict), **{colours[verdict.says]: True})
 
     @staticmethod
     def _over_steps(terminalreporter: Any, results: Results) -> None:

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from interp_fixtures.loaded import loaded_models
-from interp_fixtures.settings import RunSettings
+from interp_fixtures.settings import ASKED, RunSettings, settings_at, settings_of
 
 from .baselines import COMPARED
 from .collection import SuiteModule
+from .gates import gate_of
 from .memory import RunMemory
 from .parametrization import model_of, uses_model
 from .progress import Progress
@@ -23,6 +24,8 @@ from .text import first_line, printable
 if TYPE_CHECKING:
     from interp_assert.profiles import Profile
     from interp_assert.stats import Verdict
+
+    from .gate_runs import GateRuns
 
 __all__ = ["VerdictRecorder"]
 
@@ -42,9 +45,10 @@ class VerdictRecorder:
     3. ``pytest_report_teststatus`` gives INCONCLUSIVE a word of its own where it does not fail the run.
     """
 
-    def __init__(self, config: pytest.Config, settings: RunSettings, progress: Progress, memory: RunMemory) -> None:
+    def __init__(self, config: pytest.Config, gates: GateRuns, progress: Progress, memory: RunMemory) -> None:
         self.config = config
-        self.settings = settings
+        self.gates = gates
+        self.settings = settings_of(config)
         self.progress = progress
         self.memory = memory
 
@@ -100,6 +104,8 @@ class VerdictRecorder:
         facts["baselines"], item.stash[COMPARED] = item.stash.get(COMPARED, []), []
         if call.excinfo is not None and not hasattr(report, "wasxfail"):
             self._translate(item, call.excinfo, report, facts)
+        if gate_of(item) is not None:
+            facts["gates"], facts["asked"] = self.gates.to_send(), sorted(item.stash.get(ASKED, ()))
         if call.when == "call":
             facts["models"] = loaded_models(self.config).provenance
             facts["opened"] = sorted(loaded_models(self.config).opened)
@@ -109,8 +115,11 @@ class VerdictRecorder:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_report_teststatus(self, report: Any) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
-        if getattr(report, "interp", {}).get("inconclusive"):
+        facts = getattr(report, "interp", {})
+        if facts.get("inconclusive"):
             return "inconclusive", "i", ("INCONCLUSIVE", {"yellow": True})
+        if excused := facts.get("excused"):
+            return excused, excused[0], (excused.upper(), {"yellow": True})
         return None
 
     def _remembering(self) -> AbstractContextManager[None]:
@@ -131,10 +140,14 @@ class VerdictRecorder:
         from interp_assert.stats import Outcome
 
         error = excinfo.value
-        if isinstance(error, NotApplicable):
+        settings, excuse = settings_at(item), _excuse(item)
+        if isinstance(error, InterpAssertionError) and excuse is not None:
+            facts["excused"], reason = excuse
+            _skip(item, report, f"{reason}; {first_line(str(error))}")
+        elif isinstance(error, NotApplicable):
             _skip(item, report, first_line(error.verdict.reason) or first_line(str(error)))
         elif isinstance(error, InterpAssertionError):
-            if error.verdict.outcome is Outcome.INCONCLUSIVE and self.settings.inconclusive == "warn":
+            if error.verdict.outcome is Outcome.INCONCLUSIVE and settings.inconclusive == "warn":
                 _skip(item, report, first_line(str(error)))
                 facts["inconclusive"] = True
             elif item.getparent(SuiteModule) is not None:
@@ -160,6 +173,12 @@ def _per_cluster(verdict: Verdict) -> list[dict[str, Any]]:
     from interp_assert.records.measured import measurement_entry
 
     return [measurement_entry(measured) for measured in verdict.measurements]
+
+
+def _excuse(item: pytest.Item) -> tuple[str, str] | None:
+    """Why a claim of a gate may fail without failing the run."""
+    place = gate_of(item)
+    return None if place is None else place[0].excuse(place[1], place[2])
 
 
 def _decides(item: pytest.Item) -> bool:

@@ -12,6 +12,7 @@ def test_variance_explained(
     interp_model: Model,
     interp_coder: dict[str, Any],
     interp_floor: Callable[..., Any],
+    interp_site: Callable[..., Any],
     interp_settings: dict[str, Any],
 ) -> None:
     """A TopK coder of the middle block explains more than the same recipe does on random-weight twins.
@@ -20,5 +21,6 @@ def test_variance_explained(
     ``--interp-floor coders/variance_explained=0.8``. Without one, a coder is trained; a model of more than 20 million
     parameters gets one of twice its width, which is told to be undertrained.
     """
-    floor = interp_floor("coders/variance_explained")
-    assert_sae_variance_explained(interp_model, **interp_coder, floor=floor, **interp_settings)
+    floor, site = interp_floor("coders/variance_explained"), interp_site("coders/variance_explained")
+    coder = interp_coder if site is None else {**interp_coder, "site": site}
+    assert_sae_variance_explained(interp_model, **coder, floor=floor, **interp_settings)

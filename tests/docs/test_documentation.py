@@ -1,6 +1,7 @@
 """Every code block of README.md and docs/ is run, in order, one folder per document.
 
-A comment before a block says what is special: ``<!-- file: NAME -->`` saves it for the blocks after it, ``<!-- exit: N
+A comment before a block says what is special: ``<!-- file: NAME -->`` saves it for the blocks after it
+(of a workflow of GitHub's the commands are run, too), ``<!-- exit: N
 -->`` expects that status of at least one of its commands and 0 of the rest, ``<!-- run in CI -->`` leaves it to CI. Of
 ``pip install`` lines only what follows is run: the installation itself is the first step of CI.
 """
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import yaml
 
 from .shell import Shell
 
@@ -54,7 +56,10 @@ def test_the_code_blocks_run(document: Path, tmp_path: Path, shell: Shell) -> No
     assert blocks, f"{document.name} shows no code"
     for block in blocks:
         if block.file is not None:
+            (tmp_path / block.file).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / block.file).write_text(block.code, encoding="utf-8")
+            if block.file.startswith(".github/workflows/"):
+                run_commands(Block("bash", "\n".join(steps_of(block.code)), ""), tmp_path, shell)
         if block.language == "toml":
             tomllib.loads(block.code)
         elif block.language == "python" and block.file is None:
@@ -67,6 +72,13 @@ def test_the_code_blocks_run(document: Path, tmp_path: Path, shell: Shell) -> No
 def test_the_worked_example_of_a_measurement_is_short() -> None:
     [example] = [block for block in blocks_of(ROOT / "docs" / "own-measurements.md") if block.file]
     assert len(example.code.splitlines()) < 30
+
+
+def steps_of(workflow: str) -> list[str]:
+    """The commands of a workflow in order, but for what installs."""
+    jobs = yaml.safe_load(workflow)["jobs"].values()
+    steps = [step["run"] for job in jobs for step in job["steps"] if "run" in step]
+    return [step for step in steps if "pip install" not in step]
 
 
 def run_commands(block: Block, folder: Path, shell: Shell) -> None:

@@ -64,6 +64,12 @@ class TestAnUnusedPlugin:
             "interp_plugin.processes",
         ]
 
+    def test_stays_light_beside_a_gate_that_was_not_asked_for(self, pytester: pytest.Pytester) -> None:
+        pytester.makeconftest(PROBE)
+        pytester.makepyfile(test_it="def test_nothing(): pass")
+        (pytester.path / "release.interp.yaml").touch()
+        assert not [name for name in modules_after(pytester, "test_it.py") if name.split(".")[0] in HEAVY]
+
     def test_brings_in_no_further_module_of_the_standard_library(
         self, pytester: pytest.Pytester, modules: list[str]
     ) -> None:

@@ -14,7 +14,17 @@ from typing import Any
 from ...errors import InterpError, ModelBroken, ModelNotFound, UsageProblem
 from .checkpoints import saved_steps
 
-__all__ = ["ALL", "GROUP", "ModelId", "each_of", "open_scheme", "parse_id", "schemes"]
+__all__ = [
+    "ALL",
+    "GROUP",
+    "ModelId",
+    "each_of",
+    "looks_like_path",
+    "open_scheme",
+    "parse_id",
+    "schemes",
+    "split_alias",
+]
 
 GROUP = "interp_assert.model_sources"
 ALL = "all"
@@ -53,17 +63,17 @@ def parse_id(text: str, revision: str | None = None) -> ModelId:
             f"a model id is a string, not {type(text).__name__}: {text!r}; use wrap(module) for a module you hold"
         )
     text = os.fspath(text).strip()
-    label, target = _split_alias(text)
+    label, target = split_alias(text)
     if not target:
         raise UsageProblem(f"empty model id {text!r}: write zoo:NAME, ./a/directory or org/name")
     if "://" in target:
         raise ModelNotFound(f"{target!r} is an address: write org/name[@revision] for a repository of the hub")
-    if not _looks_like_path(target):
+    if not looks_like_path(target):
         matched = _SCHEME.fullmatch(target)
         if matched and not Path(target).is_dir():
             name, step = _split_revision(matched[2], revision, text)
             return ModelId(label or _with_revision(target, step), matched[1], name, step)
-    if _looks_like_path(target) or Path(target).is_dir():
+    if looks_like_path(target) or Path(target).is_dir():
         if revision is not None:
             raise UsageProblem(
                 f"{text!r} is a directory and has no revisions; revision={revision!r} cannot be used with it"
@@ -89,13 +99,13 @@ def each_of(text: str) -> tuple[str, ...]:
     """
     if (steps := _steps_in(text)) is not None:
         return steps
-    matched = _SCHEME.fullmatch(_split_alias(text)[1])
+    matched = _SCHEME.fullmatch(split_alias(text)[1])
     if matched is None or matched[1] not in schemes() or Path(text).is_dir():
         return (text,)
     scheme, (name, at, step) = matched[1], matched[2].partition("@")
     if ALL not in (name, step):
         return (text,)
-    if _split_alias(text)[0] is not None:
+    if split_alias(text)[0] is not None:
         raise UsageProblem(f"{text!r} gives one name to several models; leave it out, each has its own")
     entry = schemes()[scheme]
     entry.load()
@@ -111,7 +121,7 @@ def each_of(text: str) -> tuple[str, ...]:
 
 def _steps_in(text: str) -> tuple[str, ...] | None:
     """The checkpoints of the folder that ``text`` names; None if it names a model, or no folder."""
-    label, target = _split_alias(text)
+    label, target = split_alias(text)
     name, at, step = target.rpartition("@")
     every = at and step == ALL and not Path(target).exists() and Path(name).expanduser().is_dir()
     folder = name if every else target
@@ -160,15 +170,20 @@ def open_scheme(parsed: ModelId) -> Path:
     return directory
 
 
-def _split_alias(text: str) -> tuple[str | None, str]:
+def split_alias(text: str) -> tuple[str | None, str]:
+    """``name=./dir`` -> (name, ./dir); without a name (None, text)."""
     label, equals, target = text.partition("=")
     if equals and _ALIAS.fullmatch(label) and not Path(text).exists():
         return label, target.strip()
     return None, text
 
 
-def _looks_like_path(target: str) -> bool:
-    return target.startswith((".", "/", "~", "\\")) or target.count("/") > 1 or "\\" in target or os.path.isabs(target)
+def looks_like_path(target: str) -> bool:
+    """Whether it can only be a directory, there or not: it begins with ``.``, ``/`` or ``~``, or has more than one
+    slash before a revision."""
+    if target.startswith((".", "/", "~", "\\")) or "\\" in target or os.path.isabs(target):
+        return True
+    return target.partition("@")[0].count("/") > 1  # a revision may have slashes, such as refs/pr/1
 
 
 def _split_revision(target: str, revision: str | None, text: str) -> tuple[str, str | None]:

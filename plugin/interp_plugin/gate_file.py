@@ -1,0 +1,52 @@
+"""The collector of a gate file. It is made for every gate file in a folder that pytest looks into, also where tests
+beside it were asked for, so it wakes nothing until it is collected itself."""
+
+from __future__ import annotations
+
+import pytest
+
+TYPE_CHECKING = False  # typing is not imported for it
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["GateFile", "begun", "gate_arguments", "gate_file", "is_gate_file"]
+
+
+class GateFile(pytest.File):
+    """A gate file. What is wrong with it is one line, without a traceback."""
+
+    def collect(self) -> Iterator[pytest.Collector]:
+        from interp_assert.gates import GateProblem
+
+        from .activation import gate_runs
+        from .gates import GateNode
+
+        try:
+            run = gate_runs(self.config).opened(self.path, self.nodeid)
+        except GateProblem as problem:
+            raise self.CollectError(str(problem)) from None
+        yield GateNode.made(self, run)
+
+
+def gate_file(path: Path, parent: pytest.Collector) -> GateFile | None:
+    """The collector of a file that is called like a gate: ``interp.yaml`` or ``NAME.interp.yaml``."""
+    return GateFile.from_parent(parent, path=path) if is_gate_file(path.name) else None
+
+
+def is_gate_file(name: str) -> bool:
+    """As ``interp_assert.gates`` has it, which is not imported to know."""
+    return name in ("interp.yaml", "interp.yml") or name.endswith((".interp.yaml", ".interp.yml"))
+
+
+def gate_arguments(config: pytest.Config) -> list[str]:
+    """The arguments of the command line that name gate files, or tests of one."""
+    return [arg for arg in config.args if is_gate_file(arg.partition("::")[0].replace("\\", "/").rpartition("/")[2])]
+
+
+def begun(collector: GateFile) -> None:
+    """Pytest turns to a gate file: the run is told of it, even if something (``--lf``) then leaves it out."""
+    from .activation import activate, gate_runs
+
+    activate(collector.config)
+    gate_runs(collector.config).seen(collector.path, collector.nodeid)
