@@ -119,7 +119,7 @@ def _how_sure(verdict: str, record: Mapping[str, Any]) -> str | None:
     levels = record.get("levels") or {}
     if record.get("claim_verdict") == "FAIL":
         level = levels.get("fail")
-        return level and f"had the claim been true, it would be called false with probability {level:.2g} at most"
+        return level and f"of {int(1 / level):,} runs in which the claim is true at most one says this"
     failed = [control["name"] for control in record["controls"] if control["verdict"] == "FAIL"]
     return f"the figure shows nothing of the model: {', '.join(failed)} does as well" if failed else None
 

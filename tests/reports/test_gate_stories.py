@@ -53,7 +53,7 @@ def test_a_fail_is_told_in_numbers_and_why_it_matters() -> None:
         "    toy/claim does not hold: accuracy is 0.031, and surely not above 0.420 (64 prompts); more than 0.5 is "
         "required",
         "      claimed     random tokens are continued",
-        "      how sure    had the claim been true, it would be called false with probability 0.0005 at most",
+        "      how sure    of 2,000 runs in which the claim is true at most one says this",
         "      it matters  users paste logs",
         "      look closer pytest 'g.yaml::g::t[zoo:a b]'",
         "RELEASE     zoo:b: 1 of 1 required claims shown to hold",
