@@ -71,9 +71,13 @@ def remembered(results: Results) -> list[str]:
     known, claims = cache.get("claims", 0), cache.get("of", 0)
     lines = []
     if known:
-        spared = "no model was opened and no forward pass made" if not cache["opened"] else "the others were measured"
-        which = f"all {claims} claims were" if known == claims else f"{known} of {claims} claims were"
-        lines.append(f"{which} measured before by this machine, on these weights and with these settings: {spared}")
+        rest = "the others were measured now" if known < claims else "models were opened for other tests"
+        if not cache.get("opened"):
+            rest = "no model was opened and no forward pass made"
+        were = "claim was" if claims == 1 else "claims were"
+        lines.append(
+            f"{known} of {claims} {were} measured before by this machine, on these weights with these settings: {rest}"
+        )
     if distrusted := cache.get("distrusted", 0):
         noun = "entry" if distrusted == 1 else "entries"
         lines.append(f"{distrusted} {noun} of the cache, damaged or not written by this machine, not used")
