@@ -16,6 +16,7 @@ from interp_assert import __version__
 from interp_assert.errors import InterpError, UsageProblem
 from interp_assert.gate_commands import add_gate
 from interp_assert.history_commands import add_history, add_track
+from interp_assert.results_commands import add_results
 
 GROUP = "interp_assert.commands"
 
@@ -29,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
     add_profile(subparsers)
     _add_loading(add_track(subparsers))
     add_history(subparsers)
+    add_results(subparsers)
     add_gate(subparsers)
     for entry_point in sorted(entry_points(group=GROUP), key=lambda found: found.name):
         entry_point.load()(subparsers)

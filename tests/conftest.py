@@ -23,6 +23,9 @@ XDIST = ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_XDIST_TESTR
 MOST_WORKERS = 8
 """Each worker imports torch and transformers for itself, and holds more than half a gigabyte."""
 
+GITHUB = ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE")
+"""Where GitHub says that a run is its own: runs inside tests are not."""
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
@@ -54,7 +57,7 @@ def shared() -> Path:
 @pytest.fixture
 def pytester(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """A run inside a test is nobody's worker, also where a worker runs the test."""
-    for name in XDIST:
+    for name in (*XDIST, *GITHUB):
         monkeypatch.delenv(name, raising=False)
     return pytester
 

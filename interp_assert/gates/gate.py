@@ -97,7 +97,8 @@ class GateModel:
 
 @dataclass(frozen=True)
 class Gate:
-    """A gate file, resolved. ``shown`` is the file as messages have it, ``places`` where each model is written."""
+    """A gate file, resolved. ``shown`` is the file as messages have it, ``places`` where each model is written in it,
+    in words, and ``lines`` the line of each, counted from 1."""
 
     name: str
     shown: str
@@ -107,6 +108,7 @@ class Gate:
     seed: int | None
     models: tuple[GateModel, ...]
     places: Mapping[str, str]
+    lines: Mapping[str, int]
 
     def as_dict(self) -> dict[str, Any]:
         """What the results file says of the gate before anything has run; builtins only."""
@@ -116,6 +118,8 @@ class Gate:
             "sha256": self.sha256,
             "description": self.description,
             "false_alarms": self.false_alarms,
-            "models": [{"model": model.label, "sha256": model.sha256} for model in self.models],
+            "models": [
+                {"model": model.label, "sha256": model.sha256, "line": self.lines[model.label]} for model in self.models
+            ],
             "claims": [claim.as_dict(model.label) for model in self.models for claim in model.claims],
         }

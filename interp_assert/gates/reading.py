@@ -22,6 +22,7 @@ class GateProblem(UsageProblem):
     def __init__(self, shown: str, place: Place | None, problem: str) -> None:
         where = "" if place is None else f":{place.line}:{place.column}"
         super().__init__(f"{shown}{where}: {' '.join(problem.split())}")
+        self.line = None if place is None else place.line
 
 
 class Written:

@@ -63,6 +63,7 @@ class _Resolving:
             seed=self.entries.seed,
             models=made,
             places={model["label"]: self._place(("models", model["place"])) for model in models},
+            lines={model["label"]: written.document.place_of(("models", model["place"])).line for model in models},
         )
 
     def _models(self, place: int) -> list[dict[str, Any]]:

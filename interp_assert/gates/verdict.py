@@ -68,7 +68,8 @@ class ModelVerdict:
 
 @dataclass(frozen=True)
 class GateVerdict:
-    """The whole gate. ``reason`` tells what keeps all of it from being decided."""
+    """The whole gate. ``reason`` tells what keeps all of it from being decided, ``line`` where in the file to look
+    first: at the first model that has the verdict of the whole, or at what is wrong with the file."""
 
     name: str
     file: str
@@ -76,6 +77,7 @@ class GateVerdict:
     says: Release
     reason: str
     models: tuple[ModelVerdict, ...]
+    line: int = 1
 
 
 def decide_all(results: Results) -> tuple[GateVerdict, ...]:
@@ -97,7 +99,9 @@ def decide(gate: Mapping[str, Any], results: Results) -> GateVerdict:
     if reason or not models:
         says = Release.BLOCK if says is Release.BLOCK else Release.INCOMPLETE
         reason = reason or "it names no model"
-    return GateVerdict(gate["name"], gate["file"], gate.get("description") or "", says, reason, tuple(models))
+    blamed = [entry for entry, model in zip(gate["models"], models, strict=True) if model.says is says]
+    line = next((entry.get("line") for entry in (*blamed[:1], gate) if entry.get("line")), 1)
+    return GateVerdict(gate["name"], gate["file"], gate.get("description") or "", says, reason, tuple(models), line)
 
 
 def _on_model(

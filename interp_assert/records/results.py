@@ -11,120 +11,26 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UsageProblem
+from .document import (
+    BASELINE,
+    CHECK,
+    CONTROL,
+    FIGURE,
+    GATE,
+    GATE_CLAIM,
+    GATE_MODEL,
+    GATE_TEST,
+    MODEL,
+    NUMBER,
+    PROFILE,
+    RUN,
+    SCHEMA,
+    STATUSES,
+    VERDICTS,
+)
 from .writing import write_in_one_piece
 
 __all__ = ["SCHEMA", "Results", "model_entry", "read_results", "write_results"]
-
-SCHEMA = 1
-
-_NUMBER = (int, float)
-_VERDICTS = ("PASS", "FAIL", "INCONCLUSIVE", "NOT_APPLICABLE")
-
-# Required keys and what they may hold; further keys are free. A number that is not finite is written as null.
-_RUN: dict[str, tuple[type, ...]] = {
-    "versions": (dict,),
-    "platform": (str,),
-    "seed": (int,),
-    "started": (str,),
-    "seconds": _NUMBER,
-}
-_MODEL: dict[str, tuple[type, ...]] = {
-    "id": (str,),
-    "revision": (str, type(None)),
-    "sha256": (str,),
-    "architecture": (str,),
-    "parameters": (int,),
-    "dtype": (str,),
-    "device": (str,),
-    "threads": (int,),
-}
-_MEASURED: dict[str, tuple[type, ...]] = {
-    "verdict": (str,),
-    "estimate": (*_NUMBER, type(None)),
-    "interval": (list, type(None)),
-    "n": (int,),
-    "threshold": (*_NUMBER, type(None)),
-    "details": (dict,),
-}
-_CHECK: dict[str, tuple[type, ...]] = {
-    "check": (str,),
-    "model": (str,),
-    **_MEASURED,
-    "controls": (list,),
-    "forward_passes": (int,),
-    "tokens": (int,),
-    "seconds": _NUMBER,
-}
-_CONTROL: dict[str, tuple[type, ...]] = {"name": (str,), **_MEASURED}
-_PROFILE: dict[str, tuple[type, ...]] = {
-    "model": (str,),
-    "clusters": (int,),
-    "seed": (int,),
-    "level": _NUMBER,
-    "figures": (list,),
-    "costs": (dict,),
-}
-_FIGURE: dict[str, tuple[type, ...]] = {
-    "measure": (str,),
-    "quantity": (str,),
-    "value": (*_NUMBER, type(None)),
-    "interval": (list, type(None)),
-    "n": (int,),
-    "unit": (str,),
-    "note": (str,),
-    "approximate": (bool,),
-    "missing": (str,),
-    "broken": (bool,),
-}
-_BASELINE: dict[str, tuple[type, ...]] = {
-    "model": (str,),
-    "check": (str,),
-    "key": (str,),
-    "nodeid": (str,),
-    "status": (str,),
-    "verdict": (str, type(None)),
-    "fails": (bool,),
-    "before": (*_NUMBER, type(None)),
-    "now": (*_NUMBER, type(None)),
-    "change": (*_NUMBER, type(None)),
-    "interval": (list, type(None)),
-    "limit": (*_NUMBER, type(None)),
-    "n": (int,),
-    "unit": (str,),
-    "direction": (str,),
-    "approximate": (bool,),
-    "weights": (dict,),
-    "reason": (str,),
-}
-_STATUSES = ("compared", "missing", "lost", "stale", "incomparable", "new", "updated")
-_GATE: dict[str, tuple[type, ...]] = {
-    "name": (str,),
-    "file": (str,),
-    "node": (str,),
-    "problem": (str,),
-    "false_alarms": (*_NUMBER, type(None)),
-    "models": (list,),
-    "claims": (list,),
-    "tests": (list,),
-}
-_GATE_MODEL: dict[str, tuple[type, ...]] = {"model": (str,), "sha256": (str, type(None))}
-_GATE_CLAIM: dict[str, tuple[type, ...]] = {
-    "model": (str,),
-    "check": (str,),
-    "advisory": (bool,),
-    "waiver": (dict, type(None)),
-    "floor": (*_NUMBER, type(None)),
-    "site": (str, type(None)),
-    "levels": (dict,),
-}
-_GATE_TEST: dict[str, tuple[type, ...]] = {
-    "nodeid": (str,),
-    "model": (str,),
-    "check": (str,),
-    "outcome": (str,),
-    "message": (str,),
-    "asked": (list,),
-}
 
 
 @dataclass(frozen=True)
@@ -144,21 +50,21 @@ class Results:
     gates: tuple[Mapping[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
-        _require(self.run, _RUN, "run")
+        _require(self.run, RUN, "run")
         for place, model in enumerate(self.models):
-            _require(model, _MODEL, f"models[{place}]")
+            _require(model, MODEL, f"models[{place}]")
         for place, check in enumerate(self.checks):
             where = f"checks[{place}]"
-            _require(check, _CHECK, where)
+            _require(check, CHECK, where)
             _require_verdict(check, where)
             for number, control in enumerate(check["controls"]):
-                _require(control, _CONTROL, f"{where}.controls[{number}]")
+                _require(control, CONTROL, f"{where}.controls[{number}]")
                 _require_verdict(control, f"{where}.controls[{number}]")
         for place, profile in enumerate(self.profiles):
-            _require(profile, _PROFILE, f"profiles[{place}]")
+            _require(profile, PROFILE, f"profiles[{place}]")
             for number, figure in enumerate(profile["figures"]):
                 where = f"profiles[{place}].figures[{number}]"
-                _require(figure, _FIGURE, where)
+                _require(figure, FIGURE, where)
                 _require_interval(figure["interval"], where)
         for place, entry in enumerate(self.baselines):
             _require_baseline(entry, f"baselines[{place}]")
@@ -181,8 +87,9 @@ class Results:
         """The inverse of ``as_dict``; refuses other schemas."""
         if not isinstance(document, dict):
             raise UsageProblem(f"a results document is a JSON object, not {type(document).__name__}")
-        if document.get("schema") != SCHEMA:
-            raise UsageProblem(f"schema {document.get('schema')!r} is not {SCHEMA}, the one that this version reads")
+        schema = document.get("schema")
+        if schema != SCHEMA or isinstance(schema, bool):
+            raise UsageProblem(f"schema {schema!r} is not {SCHEMA}, the one that this version reads{_remedy(schema)}")
         document = {"profiles": [], "baselines": [], "gates": [], **document}
         parts = ("models", "checks", "profiles", "baselines", "gates")
         for key in ("run", *parts):
@@ -218,15 +125,28 @@ def write_results(results: Results, path: str | os.PathLike[str]) -> None:
 def read_results(path: str | os.PathLike[str]) -> Results:
     """Read a results file back. Raises ``UsageProblem`` naming the file and what is wrong with it."""
     try:
-        document = json.loads(Path(path).read_text(encoding="utf-8"))
+        document = json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=_refuse)
     except OSError as error:
         raise UsageProblem(f"{os.fspath(path)}: cannot be read: {error.strerror or error}") from error
+    except RecursionError:
+        raise UsageProblem(f"{os.fspath(path)}: is nested too deeply to be results") from None
     except ValueError as error:
         raise UsageProblem(f"{os.fspath(path)}: is not JSON: {error}") from error
     try:
         return Results.from_dict(document)
     except UsageProblem as problem:
         raise UsageProblem(f"{os.fspath(path)}: {problem}") from problem
+
+
+def _refuse(constant: str) -> None:
+    """Python's reader lets NaN and Infinity pass, which no results file holds and no JSON."""
+    raise ValueError(f"{constant} is no number of JSON")
+
+
+def _remedy(schema: object) -> str:
+    if isinstance(schema, int) and not isinstance(schema, bool) and schema > SCHEMA:
+        return "; update interp-assert"
+    return "; run the tests again" if isinstance(schema, int) and schema < SCHEMA else ""
 
 
 def _require(entry: Any, keys: Mapping[str, tuple[type, ...]], where: str) -> None:
@@ -242,22 +162,22 @@ def _require(entry: Any, keys: Mapping[str, tuple[type, ...]], where: str) -> No
 
 
 def _require_gate(gate: Any, where: str) -> None:
-    _require(gate, _GATE, where)
-    for key, wanted in (("models", _GATE_MODEL), ("claims", _GATE_CLAIM), ("tests", _GATE_TEST)):
+    _require(gate, GATE, where)
+    for key, wanted in (("models", GATE_MODEL), ("claims", GATE_CLAIM), ("tests", GATE_TEST)):
         for place, entry in enumerate(gate[key]):
             _require(entry, wanted, f"{where}.{key}[{place}]")
 
 
 def _require_verdict(entry: Mapping[str, Any], where: str) -> None:
-    if entry["verdict"] not in _VERDICTS:
-        raise UsageProblem(f"{where}.verdict is {entry['verdict']!r}, not one of {', '.join(_VERDICTS)}")
+    if entry["verdict"] not in VERDICTS:
+        raise UsageProblem(f"{where}.verdict is {entry['verdict']!r}, not one of {', '.join(VERDICTS)}")
     _require_interval(entry["interval"], where)
 
 
 def _require_baseline(entry: Any, where: str) -> None:
-    _require(entry, _BASELINE, where)
-    if entry["status"] not in _STATUSES:
-        raise UsageProblem(f"{where}.status is {entry['status']!r}, not one of {', '.join(_STATUSES)}")
+    _require(entry, BASELINE, where)
+    if entry["status"] not in STATUSES:
+        raise UsageProblem(f"{where}.status is {entry['status']!r}, not one of {', '.join(STATUSES)}")
     if entry["verdict"] is not None:
         _require_verdict(entry, where)
     _require_interval(entry["interval"], where)
@@ -265,6 +185,7 @@ def _require_baseline(entry: Any, where: str) -> None:
 
 def _require_interval(interval: Any, where: str) -> None:
     if interval is not None and (
-        len(interval) != 2 or not all(isinstance(end, (*_NUMBER, type(None))) for end in interval)
+        len(interval) != 2
+        or not all(isinstance(end, (*NUMBER, type(None))) and not isinstance(end, bool) for end in interval)
     ):
         raise UsageProblem(f"{where}.interval is {interval!r}, not [low, high]")

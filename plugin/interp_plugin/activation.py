@@ -85,9 +85,12 @@ def activate(config: pytest.Config) -> None:
         register(BaselineComparison(config, plan), "interp-baselines")
     if not is_worker(config):
         from .gathering import Gathering
+        from .publishing import Publishing
         from .terminal import TerminalReport
 
         gathering = Gathering(config, plan, gates)
+        # Of two that want to be first pytest calls the later one first: results are made before they are published.
+        register(Publishing(config, plan, gathering), "interp-publishing")
         register(gathering, "interp-gathering")
         register(TerminalReport(config, plan, gathering), "interp-terminal")
         if is_distributed(config):

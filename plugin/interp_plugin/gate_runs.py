@@ -228,6 +228,7 @@ class GateRuns:
             return {
                 "name": name_of(path.name),
                 "file": shown,
+                "line": problem.line,
                 "node": nodeid,
                 "ids": {},
                 "problem": str(problem),

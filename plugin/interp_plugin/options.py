@@ -208,6 +208,12 @@ OPTIONS = (
     ),
     Option("json", "Write the results of the run to this file. Default: none is written.", "FILE"),
     Option(
+        "markdown",
+        "Write a report for reviewers to this file, in at most 60000 bytes of Markdown. Default: none is written; on "
+        "GitHub Actions the summary of the step gets it in any case.",
+        metavar="FILE",
+    ),
+    Option(
         "trust-remote-code",
         "Run Python code that is shipped with the model, with your rights. Default: such a model is refused.",
         kind="flag",

@@ -30,9 +30,9 @@ class Plan:
     """The run as it was asked for.
 
     ``suites`` are collected whole; of ``pasted_suites`` only what ``pasted`` names (``interp::circuits``,
-    ``interp::circuits::test_induction`` or a complete node id). ``json`` is where the results go, ``history`` the
-    database that the run is appended to, ``baseline`` what is done with the baselines in the folder ``baselines``:
-    compare, new, update or off.
+    ``interp::circuits::test_induction`` or a complete node id). ``json`` is where the results go, ``markdown`` the
+    report for reviewers, ``history`` the database that the run is appended to, ``baseline`` what is done with the
+    baselines in the folder ``baselines``: compare, new, update or off.
     """
 
     settings: RunSettings
@@ -42,6 +42,7 @@ class Plan:
     pasted_suites: tuple[Suite, ...] = ()
     pasted: tuple[str, ...] = ()
     json: Path | None = None
+    markdown: Path | None = None
     history: str | None = None
     baseline: str = "off"
     baselines: Path = Path("interp-baselines")
@@ -64,7 +65,7 @@ class Plan:
     def must_collect(self) -> str | None:
         """The option that makes no sense without a test that uses a model. (An ini file holds for every run, so it is
         none.)"""
-        for name in ("model", "suites", "base", "json", "history", "baseline"):
+        for name in ("model", "suites", "base", "json", "markdown", "history", "baseline"):
             chosen = self.chosen[name]
             if chosen.asked_for_this_run and chosen.value not in ("none", "off"):
                 return f"{chosen.source}={','.join(chosen.value) if isinstance(chosen.value, tuple) else chosen.value}"
@@ -107,10 +108,25 @@ def make_plan(config: pytest.Config, chosen: Mapping[str, Chosen]) -> Plan:
         inconclusive=chosen["inconclusive"].value,
         trust_remote_code=chosen["trust-remote-code"].value,
     )
-    target = chosen["json"].value
-    json = None if target is None else config.invocation_params.dir / os.path.expanduser(target)
-    history = chosen["history"].value
-    return Plan(settings, chosen, known, suites, pasted_suites, pasted, json, history, baseline, baselines)
+    start = config.invocation_params.dir
+    return Plan(
+        settings,
+        chosen,
+        known,
+        suites,
+        pasted_suites,
+        pasted,
+        json=_target(chosen["json"], start),
+        markdown=_target(chosen["markdown"], start),
+        history=chosen["history"].value,
+        baseline=baseline,
+        baselines=baselines,
+    )
+
+
+def _target(chosen: Chosen, start: Path) -> Path | None:
+    """A file that the run writes."""
+    return None if chosen.value is None else start / os.path.expanduser(chosen.value)
 
 
 def _take_pasted(config: pytest.Config) -> tuple[str, ...]:

@@ -34,8 +34,9 @@ def preflight(config: pytest.Config, plan: Plan) -> None:
     if config.getoption("collectonly", False):
         return
     check_baselines(plan)
-    if plan.json is not None:
-        _writable(plan.json, plan.chosen["json"].source)
+    for target, name in ((plan.json, "json"), (plan.markdown, "markdown")):
+        if target is not None:
+            _writable(target, plan.chosen[name].source)
     if plan.history is not None:
         _appendable(plan.history, plan.chosen["history"].source, config.invocation_params.dir)
 

@@ -41,7 +41,7 @@ class VerdictRecorder:
        are noted with the verdict.
     2. ``pytest_runtest_makereport`` turns exceptions into outcomes, and puts what was noted on the report as
        ``report.interp``, in builtins. pytest and xdist carry attributes of a report to the controller as they are;
-       JUnit does not print them, so the XML gets one short property per verdict instead of the whole record.
+       JUnit does not print them, so the XML gets properties of each verdict (``interp_assert.reports.junit``).
     3. ``pytest_report_teststatus`` gives INCONCLUSIVE a word of its own where it does not fail the run.
     """
 
@@ -59,6 +59,7 @@ class VerdictRecorder:
         from interp_assert.assertions.progress import reporting
         from interp_assert.assertions.recording import recording
         from interp_assert.profiles.listening import profiling
+        from interp_assert.reports.junit import verdict_properties
 
         def keep(profile: Profile) -> None:
             item.stash[PROFILES].append(profile.as_dict())
@@ -68,7 +69,7 @@ class VerdictRecorder:
             if self.settings.whole_budget:
                 record["measurements"] = _per_cluster(verdict)
             item.stash[PENDING].append(record)
-            item.user_properties.append(("interp", _summary(record)))
+            item.user_properties.extend(verdict_properties(record))
 
         item.stash[PENDING], item.stash[PROFILES] = [], []
         label = model_of(item)
@@ -186,12 +187,6 @@ def _decides(item: pytest.Item) -> bool:
     passing or failing."""
     module = item.getparent(SuiteModule)
     return module is not None and bool(module.suite.checks)
-
-
-def _summary(record: dict[str, Any]) -> str:
-    estimate, threshold = record["estimate"], record["threshold"]
-    numbers = "" if estimate is None or threshold is None else f" {estimate:.4g} against {threshold:.4g}"
-    return printable(f"{record['check']} {record['model']} {record['verdict']}{numbers} n={record['n']}")
 
 
 def _skip(item: pytest.Item, report: pytest.TestReport, reason: str) -> None:

@@ -137,7 +137,10 @@ class TestWhatIsRefused:
     @pytest.mark.parametrize(
         ("path", "value", "said"),
         [
-            (["schema"], 2, "schema 2 is not 1"),
+            (["schema"], 2, "schema 2 is not 1, the one that this version reads; update interp-assert"),
+            (["schema"], 0, "schema 0 is not 1, the one that this version reads; run the tests again"),
+            (["schema"], True, "schema True is not 1"),
+            (["checks", 0, "interval"], [True, None], r"checks\[0\].interval is \[True, None\], not"),
             (["checks"], None, "checks is missing or not a list"),
             (["run", "seed"], "0", "run.seed is '0', not int"),
             (["run", "seed"], True, "run.seed is True, not int"),
@@ -173,6 +176,12 @@ class TestWhatIsRefused:
         (tmp_path / "half.json").write_text('{"schema": 1, "run"')
         with pytest.raises(UsageProblem, match=r"half.json: is not JSON"):
             read_results(tmp_path / "half.json")
+        (tmp_path / "nan.json").write_text('{"schema": 1, "run": {"seconds": NaN}}')
+        with pytest.raises(UsageProblem, match=r"nan.json: is not JSON: NaN is no number of JSON"):
+            read_results(tmp_path / "nan.json")
+        (tmp_path / "deep.json").write_text("[" * 100_000)
+        with pytest.raises(UsageProblem, match=r"deep.json: is nested too deeply"):
+            read_results(tmp_path / "deep.json")
         (tmp_path / "list.json").write_text("[]")
         with pytest.raises(UsageProblem, match=r"list.json: a results document is a JSON object, not list"):
             read_results(tmp_path / "list.json")

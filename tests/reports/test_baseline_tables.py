@@ -18,8 +18,9 @@ OLD, NEW = ({"sha256": letter * 64, "revision": None, "dtype": "float32"} for le
 def entry(key: str, model: str = "zoo:a", **more: Any) -> dict[str, Any]:
     usual = {
         "model": model, "check": key, "key": key, "nodeid": "", "status": "compared", "verdict": "PASS", "fails": False,
-        "before": 0.98, "now": 0.97, "change": -0.01, "interval": [-0.02, 0.0], "limit": -0.05, "n": 512, "unit": "share",
-        "direction": "higher", "approximate": False, "weights": {"before": OLD, "now": NEW}, "reason": "",
+        "before": 0.98, "now": 0.97, "change": -0.01, "interval": [-0.02, 0.0], "limit": -0.05, "n": 512,
+        "unit": "share", "direction": "higher", "approximate": False, "weights": {"before": OLD, "now": NEW},
+        "reason": "",
     }  # fmt: skip
     return usual | more
 
