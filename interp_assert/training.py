@@ -113,8 +113,10 @@ class InterpCallback(TrainerCallback):
             return
         try:
             self._ask(state, control, **kwargs)
-        except InterpError as problem:
-            warnings.warn(f"interp: nothing measured at step {state.global_step}: {problem}", stacklevel=2)
+        except Exception as problem:  # of any kind, memory that ran out among them: days of training are worth more
+            told = str(problem) if isinstance(problem, InterpError) else f"{type(problem).__name__}: {problem}"
+            done = "measured, but not logged or kept," if state.global_step in self.verdicts else "nothing measured"
+            warnings.warn(f"interp: {done} at step {state.global_step}: {told}", stacklevel=2)
 
     def _ask(self, state: Any, control: Any, model: Any, processing_class: Any = None, **_: Any) -> None:
         self._asked_at = state.global_step

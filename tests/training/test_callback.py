@@ -190,6 +190,33 @@ class TestTheTrainingItself:
         assert runner.state.global_step == 4
         assert (list(callback.verdicts), log.steps("interp/seconds")) == ([0], [0])
 
+    def test_nor_does_an_error_in_a_claim_or_in_the_history(self, tmp_path: Path) -> None:
+        """Here a claim for which the memory is too small, and a history on which somebody writes."""
+        path = tmp_path / "h.sqlite"
+
+        def claim(model: Any, **settings: Any) -> Any:
+            step = int(model.id.rpartition("@")[2])
+            if step == 2:
+                raise torch.OutOfMemoryError("too large")
+            if step == 4:
+                path.write_text("no database at all" * 100)
+            return copying(model, **settings)
+
+        runner, _ = trainer(
+            gpt2().module.requires_grad_(True), Rows(np.random.default_rng(0).integers(5, 80, (64, 16))), tmp_path, 6
+        )
+        callback = InterpCallback(runner, every=2, claims=[claim], budget=64, history=path, name="mine")
+        runner.add_callback(callback)
+        with pytest.warns(UserWarning, match="interp: ") as warned:
+            runner.train()
+        told = [str(one.message) for one in warned if "interp: " in str(one.message)]
+        assert told[0] == "interp: nothing measured at step 2: OutOfMemoryError: too large"
+        for line, step in zip(told[1:], (4, 6), strict=True):
+            assert line.startswith(f"interp: measured, but not logged or kept, at step {step}: {path}: ")
+            assert "not a database" in line
+        assert runner.state.global_step == 6
+        assert list(callback.verdicts) == [0, 4, 6]
+
 
 class TestWhatCannotBeAsked:
     @pytest.mark.parametrize(

@@ -50,7 +50,8 @@ def append(
     how the run came about (pytest, track, training); with the ``id`` of a run that is there already nothing changes.
 
     A verdict is the same as another if the weights, the dtype, the question (check, threshold, settings, base), the
-    error levels, the seed, and name, version and clusters of each measurement are: then it is written once.
+    controls, the error levels, the seed, and name, version and clusters of each measurement are: then it is written
+    once.
     """
     from sqlalchemy import select
 
@@ -135,7 +136,7 @@ def _verdict(
         "check": check["check"],
         "threshold": check["threshold"],
         "direction": check.get("direction"),
-        "settings": {name: details[name] for name in _ASKED if name in details},
+        "settings": {**_parameters(check), **{name: details[name] for name in _ASKED if name in details}},
         "base": base.get("sha256") if isinstance(base, Mapping) else None,
     }
     key = {
@@ -143,6 +144,7 @@ def _verdict(
         "weights": model["sha256"],
         "dtype": model["dtype"],
         "levels": check.get("levels"),
+        "controls": [_kind_of(control) for control in check["controls"]],
         "seed": seed,
         "measured": [
             (entry["name"], entry["version"], _digest(ids)) for entry, ids in zip(entries, clusters, strict=True)
@@ -196,6 +198,17 @@ def _measurement(connection: Connection, verdict: int, position: int, entry: Map
         "per_cluster": _deflated(entry["values"]),
     }
     connection.execute(MEASUREMENTS.insert().values(**row))
+
+
+def _parameters(check: Mapping[str, Any]) -> dict[str, Any]:
+    """What the assertion was told to measure otherwise than by default; of a base its weights are what counts."""
+    asked = check.get("asked") or {}
+    return {name: value for name, value in (asked.get("parameters") or {}).items() if name != "base"}
+
+
+def _kind_of(control: Mapping[str, Any]) -> list[Any]:
+    """Which control it is: twins of another scheme, or more of them, are another."""
+    return [control["name"], *(control["details"].get(name) for name in ("scheme", "twins"))]
 
 
 def _control(control: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ other.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,10 +104,7 @@ class History:
             raise UsageProblem(f"{self.path}: this database is no history of interp-assert; name another file")
         found = connection.execute(select(VERSION.c.version)).scalars().all()
         if found != [SCHEMA]:
-            raise UsageProblem(
-                f"{self.path}: the history has schema {', '.join(map(str, found)) or 'unknown'}, this version of "
-                f"interp-assert reads and writes {SCHEMA}; use the version that wrote it, or begin another file"
-            )
+            raise UsageProblem(f"{self.path}: {_of_another_schema(found, SCHEMA)}")
 
 
 def open_history(url: str | os.PathLike[str], start: Path | None = None) -> History:
@@ -158,6 +155,16 @@ def _engine(path: Path) -> Engine:
         connection.exec_driver_sql(connection.get_execution_options()["interp_begin"])
 
     return engine
+
+
+def _of_another_schema(found: Sequence[int], own: int) -> str:
+    """What to do with a history of a version that is not this one; it is left as it is."""
+    told = f"the history has schema {', '.join(map(str, found)) or 'unknown'}, this version of interp-assert reads and"
+    if len(found) == 1 and found[0] > own:
+        return f"{told} writes {own}; a newer version has written it: update interp-assert, or begin another file"
+    if len(found) == 1:
+        return f"{told} writes {own}; an older version has written it: read it with that one, and begin another file"
+    return f"{told} writes {own}; it is damaged: restore a copy, or begin another file"
 
 
 def _explained(problem: str) -> str:

@@ -44,6 +44,12 @@ def without_special_rights() -> Iterator[None]:
         os.seteuid(me)
 
 
+TWINS = {
+    "name": "random_weights", "verdict": "PASS", "estimate": 0.1, "interval": None, "n": 5, "threshold": None,
+    "details": {"scheme": "resample", "twins": 5},
+}  # fmt: skip
+
+
 class TestTheSameAgain:
     def test_a_verdict_is_written_once_and_each_run_counted(self, history: History) -> None:
         values = measured([0.0, 1 / 3, 1.0])
@@ -76,6 +82,8 @@ class TestTheSameAgain:
             {"more": {"details": {"seed": 0, "n": 10}}},
             {"more": {"levels": {"pass": 0.001, "fail": 0.001, "control": 0.01}}},
             {"more": {"details": {"seed": 0, "n": 20, "base": {"sha256": "b"}}}},
+            {"more": {"asked": {"parameters": {"data": "other"}}}},
+            {"more": {"controls": [TWINS]}},
             {"measured": {"version": 2}},
             {"measured": {"clusters": ["x", "y"]}},
         ],
@@ -90,6 +98,15 @@ class TestTheSameAgain:
             measured=measured([0.5, 0.5], **other.get("measured", {})),
         )
         assert again == Appended(1, 0, 0)
+
+    def test_other_twins_are_another_control(self, history: History) -> None:
+        more = {**TWINS, "details": {"scheme": "resample", "twins": 9}}
+        assert [put(history, check("a/b", "m", controls=[twins])).new for twins in (TWINS, more, TWINS)] == [1, 1, 0]
+
+    def test_a_base_is_its_weights_whatever_its_name(self, history: History) -> None:
+        details = {"seed": 0, "base": {"sha256": "b"}}
+        asked = ({"parameters": {"base": name}} for name in ("org/base", "./base"))
+        assert [put(history, check("a/b", "m", details=details, asked=a)).new for a in asked] == [1, 0]
 
     def test_verdicts_without_weights_of_their_own_are_left_out(self, history: History) -> None:
         assert put(history, check("a/b", "wrapped"), model("m")) == Appended(0, 0, 1)
@@ -145,6 +162,9 @@ class TestReading:
         assert list(known_models(history)) == ["./m\\udcff"]
 
 
+MADE = "create table interp_schema (version integer)"
+
+
 class TestWhatIsNoHistory:
     def test_other_databases_are_refused_without_showing_a_password(self) -> None:
         for url, words in (
@@ -179,8 +199,10 @@ class TestWhatIsNoHistory:
         ("statements", "words"),
         [
             (["create table mine (x)"], "no history of interp-assert"),
-            (["create table interp_schema (version integer)", "insert into interp_schema values (99)"], "schema 99"),
-            (["create table interp_schema (version integer)"], "schema unknown"),
+            ([MADE, "insert into interp_schema values (99)"], "schema 99, .* a newer version .* update interp-assert"),
+            ([MADE, "insert into interp_schema values (0)"], "schema 0, .* an older version .* read it with that one"),
+            ([MADE, "insert into interp_schema values (1), (2)"], "schema 1, 2, .* it is damaged"),
+            ([MADE], "schema unknown, .* it is damaged"),
         ],
     )
     def test_other_tables_and_other_schemas_are_left_alone(
