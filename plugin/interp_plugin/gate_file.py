@@ -9,6 +9,7 @@ TYPE_CHECKING = False  # typing is not imported for it
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+    from typing import Any
 
 __all__ = ["GateFile", "begun", "gate_arguments", "gate_file", "is_gate_file"]
 
@@ -30,8 +31,17 @@ class GateFile(pytest.File):
 
 
 def gate_file(path: Path, parent: pytest.Collector) -> GateFile | None:
-    """The collector of a file that is called like a gate: ``interp.yaml`` or ``NAME.interp.yaml``."""
-    return GateFile.from_parent(parent, path=path) if is_gate_file(path.name) else None
+    """The collector of a file that is called like a gate: ``interp.yaml`` or ``NAME.interp.yaml``.
+
+    Pytest gives every file that is named on the command line and lies outside the root directory the same node id, an
+    empty one; here it is the path, so that two gates stay two.
+    """
+    if not is_gate_file(path.name):
+        return None
+    if parent.config.rootpath in path.parents:
+        return GateFile.from_parent(parent, path=path)
+    named: Any = {"nodeid": path.as_posix()}
+    return GateFile.from_parent(parent, path=path, **named)
 
 
 def is_gate_file(name: str) -> bool:

@@ -106,6 +106,7 @@ class GateRuns:
         self.runs: dict[str, GateRun] = {}
         self.files: dict[str, Path] = {}
         self.told: dict[str, dict[str, Any]] = {}
+        self.torn: set[str] = set()
         self.ends: dict[str, dict[str, Any]] = {}
         self.sent = False
 
@@ -125,39 +126,45 @@ class GateRuns:
             written = read_gate(path, shown)
             today = datetime.now(timezone.utc).date()
             gate = resolve(written, self.plan.known_suites, path.parent, today)
+            self._look_at_names(gate)
             if not is_worker(self.config):
                 self._look_at_models(gate)
             self.runs[nodeid] = GateRun(gate, nodeid, self.plan)
         return self.runs[nodeid]
 
-    def _look_at_models(self, gate: Gate) -> None:
-        """One name must not stand for two models in one run, and each must open."""
-        from interp_assert import models
-        from interp_assert.errors import UsageProblem
+    def _look_at_names(self, gate: Gate) -> None:
+        """One name must not stand for two models in one run."""
         from interp_assert.gates import GateProblem
 
         chosen = self.plan.settings
         ids = {choice.label: choice.id for choice in (*chosen.models, *filter(None, (chosen.base,)))}
         for run in self.runs.values():
-            ids.update((model.label, model.id) for model in run.gate.models)
-        for model in gate.models:
-            for id, label in filter(None, ((model.id, model.label), model.base and (model.base[0], model.base[1]))):
-                where = f"{gate.shown}: {gate.places[model.label]}"
-                if ids.setdefault(label, id) != id:
-                    problem = f"{label} is {ids[label]} elsewhere in this run, and {id} here; give it another name:"
-                    raise GateProblem(where, None, problem)
-                try:
-                    models.preflight(
-                        id, device=chosen.device, dtype=chosen.dtype, trust_remote_code=chosen.trust_remote_code
-                    )
-                except UsageProblem as problem:
-                    raise GateProblem(where, None, printable(str(problem))) from None
+            ids.update((label, id) for _, id, label in _models_of(run.gate))
+        for where, id, label in _models_of(gate):
+            if ids.setdefault(label, id) != id:
+                problem = f"{label} is {ids[label]} elsewhere in this run, and {id} here; give it another name:"
+                raise GateProblem(where, None, problem)
+
+    def _look_at_models(self, gate: Gate) -> None:
+        """Each must open."""
+        from interp_assert import models
+        from interp_assert.errors import UsageProblem
+        from interp_assert.gates import GateProblem
+
+        chosen = self.plan.settings
+        for where, id, _ in _models_of(gate):
+            try:
+                models.preflight(
+                    id, device=chosen.device, dtype=chosen.dtype, trust_remote_code=chosen.trust_remote_code
+                )
+            except UsageProblem as problem:
+                raise GateProblem(where, None, printable(str(problem))) from None
 
     def heard(self, report: Any) -> None:
         """Note how a test ended. Once it was not good it stays so."""
         facts = getattr(report, "interp", None) or {}
         for told in facts.get("gates", ()):
-            self.told.setdefault(told["node"], told)
+            self._is_told(told, last=False)
         if report.when not in ("setup", "call", "teardown") and not report.failed:
             return
         end = self.ends.setdefault(report.nodeid, {"outcome": "", "message": "", "asked": set()})
@@ -193,12 +200,22 @@ class GateRuns:
         """On the controller: what a worker told when it ended. A worker that crashed tells nothing."""
         for told in getattr(node, "workeroutput", {}).get("interp_gates", ()):
             # Only now is everything collected, and what was deselected known.
-            self.told[told["node"]] = told
+            self._is_told(told, last=True)
+
+    def _is_told(self, gate: dict[str, Any], *, last: bool) -> None:
+        before = self.told.get(gate["node"], gate)
+        self.told[gate["node"]] = gate if last else before
+        if before.get("sha256") != gate.get("sha256"):
+            self.torn.add(gate["node"])
 
     def entries(self) -> list[dict[str, Any]]:
         """Every gate with the outcome of each of its tests, for the results file."""
         gates = [{key: value for key, value in gate.items() if key != "ids"} for gate in self._all()]
-        return [{**gate, "tests": [self._ended(test) for test in gate["tests"]]} for gate in gates]
+        torn = "the file changed during the run: not all workers read the same gate"
+        for gate in gates:
+            gate["tests"] = [self._ended(test) for test in gate["tests"]]
+            gate["problem"] = gate["problem"] or (torn if gate["node"] in self.torn else "")
+        return gates
 
     def choices(self) -> list[ModelChoice]:
         """The models of all gates."""
@@ -240,6 +257,15 @@ class GateRuns:
         if not entry["tests"]:
             entry["problem"] = "none of its tests was collected: the run ended before it, or left the file out (--lf)"
         return entry
+
+
+def _models_of(gate: Gate) -> list[tuple[str, str, str]]:
+    """(place in the file, id, label) of every model of a gate, and of every base."""
+    found = []
+    for model in gate.models:
+        for id, label in ((model.id, model.label), *filter(None, (model.base,))):
+            found.append((f"{gate.shown}: {gate.places[model.label]}", id, label))
+    return found
 
 
 def _outcome(report: Any) -> str:

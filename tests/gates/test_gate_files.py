@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,10 @@ from interp_plugin.gate_file import GateFile, gate_file
         ("interp", False),
     ],
 )
-def test_a_file_is_a_gate_by_its_name(name: str, is_gate: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(GateFile, "from_parent", lambda parent, path: path)
+def test_a_file_is_a_gate_by_its_name(
+    name: str, is_gate: bool, pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(GateFile, "from_parent", lambda parent, path, nodeid=None: path)
+    parent: Any = SimpleNamespace(config=pytestconfig)
     assert is_gate_file(name) is is_gate
-    assert (gate_file(Path("folder", name), None) is not None) is is_gate  # type: ignore[arg-type]
+    assert (gate_file(pytestconfig.rootpath / name, parent) is not None) is is_gate

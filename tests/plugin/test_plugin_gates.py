@@ -343,6 +343,25 @@ class TestABadFile:
         assert result.ret == pytest.ExitCode.TESTS_FAILED
         assert "INCOMPLETE" in last_of(result)
 
+    def test_two_files_outside_the_root_directory_stay_two_gates(
+        self, toy: pytest.Pytester, gate: Callable[..., None], decisions: Decisions
+    ) -> None:
+        """Pytest gives every such file the same node id: the second would be taken for the first."""
+        (toy.path / "root").mkdir()
+        outside = ("--rootdir=root", "-p", "stand_in")  # a conftest.py outside of it does not count
+        gate("suites: [toy]\nmodels: [zoo:alpha]", "a/g.interp.yaml")
+        gate("suites: [toy]\nmodels: [zoo:beta]", "b/g.interp.yaml")
+        decisions(**{"zoo:beta": "FAIL"})
+        result = toy.runpytest(*outside, "a/g.interp.yaml", "b/g.interp.yaml")
+        assert result.ret == pytest.ExitCode.TESTS_FAILED
+        result.assert_outcomes(passed=2, failed=2)
+        assert [line.partition("): ")[2] for line in result.outlines if line.startswith("interp: gate ")] == [
+            "RELEASE: 2 required claims on 1 model, and every one holds",
+            "BLOCK: zoo:beta (toy/claim, toy/other)",
+        ]
+        [pasted] = {line.partition("pytest '")[2][:-1] for line in result.outlines if "test_claim[zoo:beta]'" in line}
+        toy.runpytest(*outside, pasted).assert_outcomes(failed=1)
+
     def test_one_name_for_two_models_in_one_run_is_refused(
         self, toy: pytest.Pytester, gate: Callable[..., None]
     ) -> None:

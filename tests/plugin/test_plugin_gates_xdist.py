@@ -91,6 +91,39 @@ def test_a_bad_file_is_one_line_and_no_success(gate: pytest.Pytester) -> None:
     assert "Traceback" not in result.stdout.str()
 
 
+def test_one_name_for_two_models_is_refused_by_workers_too(gate: pytest.Pytester) -> None:
+    for place in ("a", "b"):
+        (gate.path / place / "m").mkdir(parents=True)
+        (gate.path / place / "g.interp.yaml").write_text("suites: [toy]\nmodels: [./m]\n")
+    result = gate.runpytest("a/g.interp.yaml", "b/g.interp.yaml", "-n1")
+    assert result.ret not in (0, pytest.ExitCode.INTERNAL_ERROR)
+    result.stdout.fnmatch_lines(["b/g.interp.yaml: models?0? (line 2): m is * elsewhere in this run, and *"])
+
+
+def test_workers_that_read_different_gates_release_nothing(gate: pytest.Pytester) -> None:
+    gate.makepyfile(
+        conftest=f"""
+        import os, pathlib, time
+        from stand_in import pytest_configure, pytest_interp_suites
+
+        GATE, EDITED = pathlib.Path("{FILE}"), pathlib.Path("edited")
+
+        def pytest_sessionstart(session):
+            while os.environ.get("PYTEST_XDIST_WORKER") == "gw1" and not EDITED.exists():
+                time.sleep(0.01)
+
+        def pytest_collection_finish(session):
+            if os.environ.get("PYTEST_XDIST_WORKER") == "gw0":
+                GATE.write_text(GATE.read_text() + "levels: {{pass: 0.4}}")
+                EDITED.touch()
+        """
+    )
+    result = gate.runpytest(FILE, "-n2")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.assert_outcomes(passed=6)
+    assert last_of(result).endswith("INCOMPLETE: the file changed during the run: not all workers read the same gate")
+
+
 def test_every_worker_that_runs_everything_must_agree(gate: pytest.Pytester) -> None:
     result = gate.runpytest(FILE, "-n2", "--dist=each")
     assert result.ret == 0
