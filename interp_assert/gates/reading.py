@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path as FilePath
@@ -109,7 +110,12 @@ def _told(error: dict[str, Any]) -> tuple[Path, str]:
     if kind == "extra_forbidden":
         return path[:-1], f"unknown key {quoted(str(path[-1]))}{did_you_mean(str(path[-1]), _keys_at(path[:-1]))}"
     if kind == "missing":
-        return path[:-1], f"{path[-1]} is missing"
+        return path[:-1], f"{path[-1]} is missing; {_MISSING[str(path[0]) if len(path) > 1 else '']}"
+    if path == ("version",):
+        return path, f"{_what(value)} is no version of this format that is known here; it is 1"
+    if kind == "model_type" and len(path) > 1 and path[-2] in _WRITTEN:
+        wanted, instead = _WRITTEN[path[-2]]
+        return path, f"{wanted} is wanted, not {_what(value)}{instead}"
     if kind == "list_type" and path[-1] == "revision":
         return path, f"a text or a list of texts is wanted, not {_what(value)}{_instead('string_type', value)}"
     if kind in _WANTED:
@@ -125,6 +131,16 @@ def _told(error: dict[str, Any]) -> tuple[Path, str]:
     return path, _OTHERS.get(kind, error["msg"])
 
 
+_MISSING = {
+    "": "name at least one model that is to be released",
+    "models": "each model has one: zoo:NAME, a directory such as ./tuned, or org/name",
+    "waivers": "a waiver says model, claim, reason, owner and expires",
+}
+_WRITTEN: dict[str | int, tuple[str, str]] = {
+    "models": ("the id of a model, or a mapping with an id:,", ""),
+    "claims": ("a mapping", "; write {floor: 0.5}, or nothing"),
+}
+"""entries that can be written in more ways than one"""
 _WANTED = {
     "string_type": "a text",
     "float_type": "a number",
@@ -134,6 +150,7 @@ _WANTED = {
     "dict_type": "a mapping (key: value)",
     "model_type": "a mapping (key: value)",
 }
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 _COMPARED = {
     "greater_than": "above",
     "greater_than_equal": "of at least",
@@ -145,9 +162,9 @@ _PATTERNS = {
     "sha256": "a sha256 has 64 digits of 0-9 and a-f",
 }
 _OTHERS = {
-    "too_short": "at least one is needed",
+    "too_short": "it is empty; write at least one",
     "string_too_long": "at most 100 characters make a name",
-    "finite_number": "a finite number is wanted",
+    "finite_number": "a finite number is wanted; write one",
 }
 
 
@@ -169,6 +186,10 @@ def _instead(kind: str, value: Any) -> str:
         return "; put it in quotes"
     if kind == "list_type" and isinstance(value, str):
         return f"; write [{quoted(value, marks=False)}]"
+    if kind == "list_type" and isinstance(value, dict):
+        return "; write a - before each entry"
+    if kind in ("float_type", "int_type") and isinstance(value, str) and _NUMBER.fullmatch(value):
+        return "; write it without quotes"
     return ""
 
 

@@ -75,6 +75,9 @@ class _Resolving:
             named = each_model(entry, self.folder)
         except InterpError as problem:
             raise self.written.problem((*at, "id"), str(problem)) from None
+        if entry.sha256 is not None and len(named) > 1:
+            told = f"one sha256 cannot be that of {len(named)} models; give each an entry of its own"
+            raise self.written.problem((*at, "sha256"), told)
         claims = self._claims(entry, at)
         self._look_at_what_is_used(entry, claims, at)
         base = self._beside(named_model, entry.base, (*at, "base"))
@@ -154,9 +157,11 @@ class _Resolving:
     def _look_at_claims(self, claims: Mapping[str, ClaimEntry], at: Path) -> None:
         for check in claims:
             if check not in self.suite_of:
-                raise self.written.problem(
-                    (*at, check), f"no check {quoted(check)}{did_you_mean(check, self.suite_of)}"
-                )
+                told = f"no check {quoted(check)}{did_you_mean(check, self.suite_of)}"
+                if check in self.deciding:
+                    checks = ", ".join(self.deciding[check].checks)
+                    told = f"{check} is a suite; write suites: [{check}], or one of its checks: {checks}"
+                raise self.written.problem((*at, check), told)
 
     def _look_at_what_is_used(self, entry: ModelEntry, claims: Mapping[str, ClaimEntry], at: Path) -> None:
         with_base = [check for check in claims if self.suite_of[check].needs_base]

@@ -32,14 +32,12 @@ def _not_blank(value: Any) -> Any:
 
 
 def _day(value: Any) -> Any:
-    if isinstance(value, str):
-        try:
-            if _DATE.fullmatch(value):
-                return date.fromisoformat(value)
-        except ValueError:
-            pass
-        raise PydanticCustomError("day", "{value} is no date; write YYYY-MM-DD", {"value": repr(value)})
-    return value
+    try:
+        if isinstance(value, str) and _DATE.fullmatch(value):
+            return date.fromisoformat(value)
+    except ValueError:
+        pass
+    raise PydanticCustomError("day", "{value} is no date; write YYYY-MM-DD", {"value": repr(value)[:40]})
 
 
 def _model(value: Any) -> Any:
@@ -120,6 +118,7 @@ class ModelEntry(_Entry):
     )
     revision: Annotated[
         list[Text] | None,
+        Field(min_length=1),
         BeforeValidator(_one_or_more),
         Filled,
         WithJsonSchema({"anyOf": [_TEXT, {"type": "array", "items": _TEXT, "minItems": 1}]}),
@@ -150,7 +149,9 @@ class WaiverEntry(_Entry):
 class GateFile(_Entry):
     """A release gate of interp-assert: what each model must be shown to do before it is released."""
 
-    version: Literal[1] = Field(default=1, description="Of this format.")
+    version: Annotated[int, Field(ge=1, le=1), WithJsonSchema({"const": 1})] = Field(
+        default=1, description="Of this format."
+    )
     name: Annotated[Name | None, Filled] = Field(
         default=None, description="What the gate is called; by default what its file is."
     )

@@ -89,13 +89,15 @@ def read_strictly(content: bytes) -> Document:
         mark = error.problem_mark or error.context_mark
         place = None if mark is None else Place(mark.line + 1, mark.column + 1)
         told = " ".join(filter(None, (error.context, error.problem)))
-        raise NotStrict(f"this is not YAML: {told}{_advice(text, place)}", place) from None
+        raise NotStrict(f"this is not YAML: {told}{_advice(text, told, place)}", place) from None
 
 
-def _advice(text: str, place: Place | None) -> str:
+def _advice(text: str, told: str, place: Place | None) -> str:
     """What most often is behind a mistake of the syntax."""
     line = "" if place is None else [*text.splitlines(), ""][place.line - 1]
-    return "; indent with spaces, YAML has no tabs" if "\t" in line[: len(line) - len(line.lstrip())] else ""
+    if place is not None and "\t" in line[: len(line) - len(line.lstrip())] + line[place.column - 1 : place.column]:
+        return "; write spaces, YAML has no tabs"
+    return "; look at the indentation of this line" if "expected <block end>" in told else ""
 
 
 class _Builder:

@@ -51,6 +51,8 @@ BAD = [
     "models: [a]\nfalse-alarms: 0",
     "models: [a]\nseed: -1",
     "models: [a]\nversion: 2",
+    "models: [a]\nversion: true",
+    "models: [{id: a, revision: []}]",
     "models: [a]\nwaivers: [{model: a}]",
     "- a",
 ]

@@ -92,6 +92,10 @@ class TestModels:
         ("models: [zoo:a]\nsuites: [toy, toy]", "suites[1]: the suite toy is named twice"),
         ("models: [zoo:a]\nclaims: {toy/clam: }", "claims.toy/clam: no check 'toy/clam'; did you mean 'toy/claim'?"),
         ("models: [zoo:a]\nclaims: {induction: }", "no check 'induction'; did you mean 'circuits/induction'?"),
+        (
+            "models: [zoo:a]\nclaims: {toy: }",
+            "claims.toy: toy is a suite; write suites: [toy], or one of its checks: toy/",
+        ),
         ("models: [zoo:a]", "models[0]: nothing is claimed of it; name suites (circuits, "),
         ("models: [{id: zoo:a, suites: []}]\nsuites: [toy]", "models[0]: nothing is claimed of it"),
         (TOY + "models: [zoo:a, zoo:a]", ":2:17: models[1]: the model zoo:a is in models[0] (line 2) already"),
@@ -100,6 +104,10 @@ class TestModels:
         (TOY + "models: [{id: org/m@a, revision: b}]", "models[0].id: it has a revision already"),
         (TOY + "models: [{id: org/m, revision: [a, a]}]", "a revision is named twice"),
         (TOY + "models: [{id: org/m, revision: [a, b], name: n}]", "name: n is one name for 2 models"),
+        (
+            TOY + f"models: [{{id: org/m, revision: [a, b], sha256: '{'0' * 64}'}}]",
+            "models[0].sha256: one sha256 cannot be that of 2 models",
+        ),
         (TOY + "models: ['org/m@a,@b']", "write revision: [A, B]"),
         (TOY + "models: ['./a b']", "a model cannot be called 'a b'; write NAME=./a b"),
         (TOY + "models: [{id: x=./m, name: y}]", "two names, x and y"),

@@ -75,6 +75,8 @@ def test_every_key_and_entry_has_its_place() -> None:
         (b"a: 1\nb: \x00", (2, 1), "U+0000 may not stand in YAML"),
         (b'a: "\\ud800"', (1, 4), "surrogate"),
         (b"a:\n\t- b", (2, 1), "YAML has no tabs"),
+        (b"suites: [l\tens]", (1, 11), "YAML has no tabs"),
+        (b"a:\n  - b\n c: d", (3, 2), "look at the indentation of this line"),
         (b"a: b: c", (1, 5), "mapping values are not allowed here"),
         (b"a: 'x", (1, 6), "unexpected end of stream"),
         (b"a: " + b"9" * 400, (1, 4), "a number of 400 characters"),
