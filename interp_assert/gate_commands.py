@@ -57,8 +57,7 @@ def write_first_gate(args: argparse.Namespace) -> int:
     output = Path(args.output)
     if not is_gate_file(output.name):
         raise UsageProblem(f"{output} would not be found: a gate file is called NAME.interp.yaml")
-    if output.exists() and not args.force:
-        raise UsageProblem(f"{output} is there already; --force replaces it, -o writes another")
+    _look_for(output, args.force)
     if not 0.5 <= args.power < 1.0:
         raise UsageProblem(f"--power {args.power:g} must be at least 0.5 and below 1")
     if not output.parent.is_dir():
@@ -70,11 +69,18 @@ def write_first_gate(args: argparse.Namespace) -> int:
     results = profile_run(ids, budget=args.budget, seed=args.seed, only=shipped_measurements(), **loading)
     models = [StartingModel(*each, profile) for each, profile in zip(written, results.profiles, strict=True)]
     text = first_gate(models, budget=budget, power=args.power, schema=SCHEMA_FILE)
+    _look_for(output, args.force)  # measuring may have taken an hour
     write_in_one_piece(output, text)
     if not (schema := output.parent / SCHEMA_FILE).exists():
         _write_schema(schema)
     print(f"{text}\nwritten to {output}; now run it: pytest {output}")
     return 0
+
+
+def _look_for(output: Path, force: bool) -> None:
+    """Raise UsageProblem for a file that is there."""
+    if os.path.lexists(output) and not force:
+        raise UsageProblem(f"{output} is there already; --force replaces it, -o writes another")
 
 
 def _as_written(id: str, folder: Path) -> tuple[str, str | None]:

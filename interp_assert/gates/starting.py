@@ -77,7 +77,8 @@ def _claim(check: str, figure: Mapping[str, Any], budget: Budget, power: float, 
     if value is None:
         raise _LeftOut(figure["missing"])
     if low is None or high is None or figure["approximate"] or not 0.0 <= low <= value <= high <= 1.0:
-        raise _LeftOut("a floor needs a share with an exact interval")
+        told = f"a floor follows from a share with an exact interval, and this is {value:.3f} {figure['unit']}"
+        raise _LeftOut(f"{told}{' (approximate)' if figure['approximate'] else ''}; write one yourself, or none")
     if high - low < 1e-9 and figure["n"] <= budget.clusters:  # a list, measured whole: it is always decided
         told, floor, reached = f"{value:.3f} of all {figure['n']}", _down(value - SLACK), 1.0
     else:

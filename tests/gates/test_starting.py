@@ -83,9 +83,9 @@ def test_a_list_that_was_measured_whole_is_decided_surely(tmp_path: Path) -> Non
             "0.030, surely between 0.000 and 0.060 (512 prompts), which leaves no floor of 0.050",
         ),
         (figure(0.5, 0.45, 0.55, details={"shuffled": 0.48, "chance": 0.05}), "leaves no floor of 0.530 or more"),
-        (figure(0.9, 0.8, 0.95, approximate=True), "a floor needs a share with an exact interval"),
-        (figure(5.0, 4.0, 6.0), "a floor needs a share with an exact interval"),
-        (figure(0.9, 0.8, float("inf")), "a floor needs a share with an exact interval"),
+        (figure(0.9, 0.8, 0.95, approximate=True, unit="AUROC"), "and this is 0.900 AUROC (approximate); write one"),
+        (figure(5.0, 4.0, 6.0, unit="logits"), "a share with an exact interval, and this is 5.000 logits; write one"),
+        (figure(0.9, 0.8, float("inf")), "a share with an exact interval, and this is 0.900 share; write one yourself"),
         (figure(0.5, 0.5, 0.5, measure="lens/crossover", n=64), f"no floor of {LEAST['lens/crossover']:.3f} or more"),
     ],
 )
