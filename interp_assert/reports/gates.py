@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..gates.verdict import ClaimStand, GateVerdict, ModelVerdict, Release
+from ..stats import QUICK, STANDARD, THOROUGH, Budget
 
 __all__ = ["gate_headline", "gate_story"]
 
@@ -60,9 +61,8 @@ def _claim(stand: ClaimStand) -> list[str]:
     told = []
     if record is not None and stand.verdict not in ("MISSING", "WORSE"):
         told.append(("claimed", record.get("claim")))
-        told.append(("how sure", _how_sure(stand.verdict, record)))
-        needed = record.get("needed") if stand.verdict == "INCONCLUSIVE" else None
-        told.append(("to decide", needed and f"about {needed:,} prompts in all; a larger budget: in the gate file"))
+        told += _why(stand.verdict, record)
+        told.append(("to decide", _what_decides(stand, record)))
     told.append(("it matters", stand.claim.get("why")))
     if waiver:
         told.append(("waived", f"until {waiver['expires']} by {waiver['owner']}: {waiver['reason']}"))
@@ -113,15 +113,33 @@ def _change(entry: Mapping[str, Any]) -> str:
     return told
 
 
-def _how_sure(verdict: str, record: Mapping[str, Any]) -> str | None:
+def _why(verdict: str, record: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What stands behind the verdict besides the figure."""
+    if verdict == "INCONCLUSIVE":
+        return [("undecided", (record.get("reason") or "").removeprefix("not decided: "))]
     if verdict != "FAIL":
-        return None
-    levels = record.get("levels") or {}
+        return []
     if record.get("claim_verdict") == "FAIL":
-        level = levels.get("fail")
-        return level and f"of {int(1 / level):,} runs in which the claim is true at most one says this"
+        level = (record.get("levels") or {}).get("fail")
+        told = level and f"of {int(1 / level + 1e-6):,} runs in which the claim is true at most one says this"
+        return [("how sure", told or "")]
     failed = [control["name"] for control in record["controls"] if control["verdict"] == "FAIL"]
-    return f"the figure shows nothing of the model: {', '.join(failed)} does as well" if failed else None
+    told = f"what knows nothing of it does as well, so the figure shows nothing: {', '.join(failed)}"
+    return [("because", told if failed else record.get("reason") or "")]
+
+
+def _what_decides(stand: ClaimStand, record: Mapping[str, Any]) -> str | None:
+    """What the gate file has to say for a decision."""
+    if stand.verdict == "NOT_APPLICABLE":
+        return "leave this claim out for this model, or make it advisory: true"
+    if stand.verdict != "INCONCLUSIVE" or not (needed := record.get("needed")):
+        return None
+    told, most = f"about {needed:,} prompts in all", THOROUGH.clusters
+    if needed > most:
+        return f"{told}, and the largest budget has {most:,}: claim less, or make it advisory: true"
+    budget = next(budget for budget in (QUICK, STANDARD, THOROUGH) if budget.clusters >= needed)
+    larger = budget.clusters > Budget.named(stand.claim["budget"]).clusters
+    return f"{told}; write budget: {budget.name} for it" if larger else told
 
 
 def _number(value: float) -> str:

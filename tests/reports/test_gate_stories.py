@@ -31,11 +31,11 @@ BASELINE: dict[str, Any] = {
 WAIVER = {"reason": "the next one does", "owner": "jo", "expires": "2026-12-31"}
 
 
-def stand(verdict: str, says: Release, reason: str = "", excused: str = "", **record: Any) -> ClaimStand:
-    claim = {"why": "users paste logs", "waiver": WAIVER if excused == "waived" else None}
+def stand(verdict: str, says: Release, told: str = "", excused: str = "", **record: Any) -> ClaimStand:
+    claim = {"budget": "standard", "why": "users paste logs", "waiver": WAIVER if excused == "waived" else None}
     full = None if verdict == "MISSING" else {**RECORD, **record}
     return ClaimStand(
-        "zoo:a", "toy/claim", verdict, says, reason, excused, claim, full, BASELINE, ("g.yaml::g::t[zoo:a b]",)
+        "zoo:a", "toy/claim", verdict, says, told, excused, claim, full, BASELINE, ("g.yaml::g::t[zoo:a b]",)
     )
 
 
@@ -79,15 +79,31 @@ def test_a_control_that_does_as_well_is_named() -> None:
     controls = [{"name": "twins", "verdict": "FAIL"}, {"name": "shuffled", "verdict": "PASS"}]
     failed = stand("FAIL", Release.BLOCK, claim_verdict="PASS", controls=controls)
     story = "\n".join(gate_story(gate(failed, says=Release.BLOCK)))
-    assert "the figure shows nothing of the model: twins does as well" in story
+    assert "because     what knows nothing of it does as well, so the figure shows nothing: twins" in story
     assert "surely between 0.000 and 0.420" in story
 
 
 def test_what_is_not_decided_says_what_would_do() -> None:
-    undecided = stand("INCONCLUSIVE", Release.INCOMPLETE, needed=3000)
-    story = "\n".join(gate_story(gate(undecided, says=Release.INCOMPLETE)))
-    assert "toy/claim is not decided: accuracy is 0.031, surely between 0.000 and 0.420" in story
-    assert "to decide   about 3,000 prompts in all; a larger budget: in the gate file" in story
+    reason = "not decided: control twins; more twins may decide it"
+    for needed, told in (
+        (3000, "to decide   about 3,000 prompts in all; write budget: thorough for it"),
+        (300, "to decide   about 300 prompts in all\n"),
+        (5000, "about 5,000 prompts in all, and the largest budget has 4,096: claim less, or make it advisory: true"),
+        (None, ""),
+    ):
+        undecided = stand("INCONCLUSIVE", Release.INCOMPLETE, needed=needed, reason=reason)
+        story = "\n".join(gate_story(gate(undecided, says=Release.INCOMPLETE)))
+        assert "toy/claim is not decided: accuracy is 0.031, surely between 0.000 and 0.420" in story
+        assert "undecided   control twins; more twins may decide it" in story
+        assert told in story
+        assert ("to decide" in story) is (needed is not None)
+
+
+def test_what_cannot_be_asked_says_what_the_gate_can_do() -> None:
+    unasked = stand("NOT_APPLICABLE", Release.INCOMPLETE, "no such words", estimate=None)
+    story = "\n".join(gate_story(gate(unasked, says=Release.INCOMPLETE)))
+    assert "toy/claim cannot be asked of this model: no such words" in story
+    assert "to decide   leave this claim out for this model, or make it advisory: true" in story
 
 
 def test_what_is_missing_says_why() -> None:
