@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..gates import decide_all
+from ..gates import Release, decide_all
 from ..records.steps import trainings
 from .baselines import baselines_table, not_compared, weights_lines
 from .gates import gate_headline, gate_story
@@ -27,6 +27,7 @@ __all__ = ["BUDGET", "results_markdown"]
 BUDGET = 60_000
 """bytes: what a comment on GitHub takes (65,536 characters), and far from what a step summary takes (1 MiB)"""
 
+_WORST_FIRST = (Release.BLOCK, Release.INCOMPLETE, Release.RELEASE)
 _ORDER = ("FAIL", "INCONCLUSIVE", "NOT_APPLICABLE", "PASS")
 
 
@@ -51,7 +52,7 @@ def results_markdown(results: Results, budget: int = BUDGET) -> str:
 
 
 def _blocks(results: Results) -> Iterator[_Block]:
-    verdicts = decide_all(results)
+    verdicts = sorted(decide_all(results), key=lambda verdict: _WORST_FIRST.index(verdict.says))
     for verdict in verdicts:
         yield _Block((f"# {verdict.says}", ""), (_code(gate_headline(verdict)),), ("",))
     if not verdicts:
@@ -83,8 +84,8 @@ def _verdicts(results: Results) -> _Block:
     rows = [
         _line(
             [
-                _code(check["model"]),
-                _code(check["check"]),
+                _cell(check["model"]),
+                _cell(check["check"]),
                 check["verdict"],
                 _number(check["estimate"]),
                 _interval(check["interval"]),
@@ -121,15 +122,16 @@ def _within(blocks: Sequence[_Block], budget: int) -> str:
     end = "{} lines more are in the results file (`--interp-json`)."
     room = budget - len(end) - 12  # the number of lines, and its line end
     for block in blocks:
-        frame = _size(block.opening) + _size(block.closing)
-        kept = 0
-        if size + frame <= room:
-            while kept < len(block.lines) and size + frame + _size(block.lines[: kept + 1]) <= room:
-                kept += 1
+        kept, needed = 0, size + _size(block.opening) + _size(block.closing)
+        for line in block.lines:
+            needed += _size((line,))
+            if needed > room:
+                break
+            kept += 1
         left_out += len(block.lines) - kept
         if kept:
             told += [*block.opening, *block.lines[:kept], *block.closing]
-            size = _size(told)
+            size += _size((*block.opening, *block.lines[:kept], *block.closing))
     if left_out:
         told.append(end.format(left_out))
     return "\n".join(told) + "\n"
@@ -144,9 +146,15 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def _code(text: str) -> str:
-    """One line of code, also within a table."""
-    shown = printable(" ".join(text.split())).replace("`", "'").replace("|", "\\|")
+    """One line of code."""
+    shown = printable(" ".join(text.split())).replace("`", "'")
     return f"`{shown}`" if shown.strip() else ""
+
+
+def _cell(text: str) -> str:
+    """Code in a table, where a bar ends the cell, whatever stands around it; escaped by a backslash it does not, but
+    after another backslash it would again."""
+    return _code(text.replace("|", "\\x7c"))
 
 
 def _interval(ends: Sequence[float | None] | None) -> str:

@@ -22,7 +22,7 @@ RUN = {
     "git": {"commit": "abc", "changed": True},
 }
 LEVELS = {"pass": 0.01, "fail": 0.001, "control": 0.01}
-HOSTILE = "\x1b[31m@someone <img src=x>|`*_[x](javascript:1)``` ::error::x\n```\n# no"
+HOSTILE = "\x1b[31m@someone <img src=x>|a\\|b`*_[x](javascript:1)``` ::error::x\n```\n# no"
 
 
 def model(name: str) -> dict[str, Any]:
@@ -115,6 +115,20 @@ class TestWhatItSays:
         assert "## Gate `release`" in shown
         assert "1 of 2 required claims shown to hold" in shown
 
+    def test_of_several_gates_the_worst_comes_first(self) -> None:
+        good, bad = check("a/b", "zoo:x"), check("c/d", "zoo:x", "FAIL")
+        shown = results_markdown(results([good, bad], (gate("a", good), gate("open"), gate("b", bad))))
+        assert [line for line in shown.splitlines() if line.startswith("# ")] == [
+            "# BLOCK",
+            "# INCOMPLETE",
+            "# RELEASE",
+        ]
+        assert [line for line in shown.splitlines() if line.startswith("## Gate")] == [
+            "## Gate `b`",
+            "## Gate `open`",
+            "## Gate `a`",
+        ]
+
     def test_without_a_gate_the_counts_come_first(self) -> None:
         shown = results_markdown(results([check("a/b", "m"), check("c/d", "m", "FAIL"), check("e/f", "m", "FAIL")]))
         assert shown.startswith("# interp-assert\n\n2 FAIL, 1 PASS\n")
@@ -157,7 +171,8 @@ class TestWhatComesFromOutside:
 
     def test_it_breaks_no_table_and_holds_no_command(self, shown: str) -> None:
         rows = [line for line in shown.splitlines() if line.startswith("| ")]
-        assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {8}
+        assert {row.count("|") for row in rows} == {8}
+        assert any("a\\\\x7cb" in row for row in rows)
         assert "\x1b" not in shown
         assert not any(line.startswith("::") for line in shown.splitlines())
 
@@ -179,6 +194,15 @@ class TestTheBudget:
         assert shown.startswith("# BLOCK\n")
         assert re.search(r"\n\d+ lines more are in the results file \(`--interp-json`\)\.\n$", shown)
         assert shown.count("```") % 2 == 0
+
+    def test_rows_are_cut_whole_and_every_one_is_counted(self) -> None:
+        whole = results_markdown(LARGE, 10_000_000)
+        shown = results_markdown(LARGE, 20_001)
+        *lines, last = shown.splitlines()
+        assert set(lines) <= set(whole.splitlines())
+        content = [line for line in whole.splitlines() if line.startswith(("| `", "FAIL", "BLOCK", "    "))]
+        left = [line for line in content if line not in set(lines)]
+        assert int(last.split()[0]) >= len(left) > 2000
 
     def test_nothing_is_cut_where_all_has_room(self) -> None:
         assert "lines more" not in results_markdown(results([check("a/b", "m")]))
