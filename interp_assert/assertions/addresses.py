@@ -13,8 +13,9 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -25,6 +26,15 @@ __all__ = ["NoAddress", "address_of", "address_of_model"]
 
 OURS = ("interp_assert", "interp_suites")
 """packages whose functions are what their name says: the code of both is part of the environment"""
+
+
+METHODS = (FunctionType, property, cached_property, classmethod, staticmethod)
+WRITTEN_BY_DATACLASS = frozenset(
+    {
+        *("__init__", "__post_init__", "__repr__", "__eq__", "__hash__", "__lt__", "__le__", "__gt__", "__ge__"),
+        *("__setattr__", "__delattr__", "__replace__", "__getstate__", "__setstate__"),
+    }
+)
 
 
 class NoAddress(Exception):
@@ -55,6 +65,7 @@ def _of_object(value: Any) -> Any:
     if isinstance(value, OwnMeasurement):
         return _of_measurement(value)
     if is_dataclass(value) and not isinstance(value, type):
+        _refuse_foreign_methods(type(value))
         parts = {entry.name: address_of(getattr(value, entry.name)) for entry in fields(value)}
         return {"object": [f"{type(value).__module__}.{type(value).__qualname__}", parts]}
     if type(value).__module__ == "numpy" and hasattr(value, "dtype"):
@@ -66,10 +77,21 @@ def _of_object(value: Any) -> Any:
     raise NoAddress(f"a {type(value).__name__}")
 
 
+def _refuse_foreign_methods(kind: type) -> None:
+    """A user's record is what its fields hold; one with methods of its own may read anything, at any time."""
+    for part in kind.__mro__:
+        if part is object or part.__module__.partition(".")[0] in (*OURS, "typing"):
+            continue
+        for name, member in vars(part).items():
+            if isinstance(member, METHODS) and name not in WRITTEN_BY_DATACLASS:
+                raise NoAddress(f"a {kind.__qualname__}, whose {name} may do anything")
+
+
 def address_of_model(model: Model) -> Any:
     """The digests of all files that decide what it computes, the name that verdicts call it by, and how it is opened;
-    nothing is opened for it. NoAddress for a module that the user holds, whose code no digest covers, and where a
-    conftest.py or the like has stated something about an architecture.
+    nothing is opened for it. NoAddress for a module that the user holds, whose code no digest covers, for one that may
+    have been changed since it was opened, and where a conftest.py or the like has stated something about an
+    architecture.
     """
     from ..models import Model as Handle
     from ..models.families.origins import registered_by_hand
@@ -79,6 +101,9 @@ def address_of_model(model: Model) -> Any:
     identity, opening = model.identity, model.source.opening()
     if opening is None:
         raise NoAddress(f"a model of kind {identity.kind}")
+    model.watch()
+    if not model.as_opened:
+        raise NoAddress("a model that may have been changed since it was opened")
     if by_hand := registered_by_hand():
         raise NoAddress(f"a model about whose family {by_hand[0]} may have stated something")
     return {

@@ -71,6 +71,8 @@ class Model:
         self._config: Any = None
         self._anatomy: Anatomy | None = None
         self._take_back: Callable[[], None] | None = None
+        self._watched = False
+        self._look: str | None = None
 
     def __repr__(self) -> str:
         state = "open" if self._module is not None else "not opened yet"
@@ -111,7 +113,26 @@ class Model:
             self._take_back()
         if self._module is None:
             self._module = self.source.open_module()
+            if self._watched:
+                from .weights.looks import look_of
+
+                self._look = look_of(self._module)
         return self._module
+
+    def watch(self) -> None:
+        """Have ``as_opened`` know how the module looked when it was opened; of one that is open already, nobody can."""
+        self._watched = True
+
+    @property
+    def as_opened(self) -> bool:
+        """Whether the model surely still is what its files say: it is not open, or was watched when it was opened, and
+        since then nobody wrote into its weights or hung anything on it.
+        """
+        if self._module is None:
+            return True
+        from .weights.looks import look_of
+
+        return self._look is not None and look_of(self.module) == self._look
 
     def lend(self, take_back: Callable[[], None] | None) -> None:
         """While the module holds a twin's weights, ``take_back`` brings the trained ones back; called before the module

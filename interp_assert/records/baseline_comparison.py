@@ -5,7 +5,7 @@ checks.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import inf
+from math import inf, isfinite
 from typing import Any
 
 from ..stats import ErrorLevels, Outcome
@@ -17,6 +17,9 @@ __all__ = ["compared", "written"]
 
 LEAST_SHARED = 0.5
 """of the clusters of either side, that draws from an endless supply must share"""
+
+ROUNDING = 1e-4
+"""of the range of a score, of its largest value without one: what the same weights may differ by between machines"""
 
 _MAKE = "make one with --interp-baseline=new on a model that is good, and commit it"
 _RENEW = "renew it with --interp-baseline=update on a model that is good"
@@ -57,7 +60,7 @@ def compared(
     pairs = _pairs(before, now)
     if isinstance(pairs, str):
         return entry | {"status": "incomparable", "fails": strict, "reason": pairs}
-    same = baseline.weights_of(before).sha256 == weights.sha256 and pairs[0] == pairs[1]
+    same = baseline.weights_of(before).sha256 == weights.sha256 and _equal(pairs, before)
     change = _change(record, before, pairs, same)
     return entry | _told(change, before, same)
 
@@ -154,12 +157,19 @@ def _change(record: Mapping[str, Any], before: Stored, pairs: tuple[list[float],
         direction=before.direction,
         limit=limit,
         levels=None if levels is None else ErrorLevels(levels["pass"], levels["fail"], levels["control"]),
-        whole_list=before.population is not None,
+        whole_list=before.population is not None and before.population <= len(before.values),
     )
     if not same:
         return found
     # What was measured is the very model: whatever it would do on other clusters, it did then.
-    return Change(Outcome.PASS, found.before, found.now, (0.0, 0.0), limit, found.n, False)
+    return Change(Outcome.PASS, found.before, found.now, (found.change, found.change), limit, found.n, False)
+
+
+def _equal(pairs: tuple[list[float], list[float]], stored: Stored) -> bool:
+    """Up to what another machine, or another number of threads, makes of the same weights by rounding."""
+    low, high = stored.bounds
+    scale = high - low if isfinite(high - low) else max(map(abs, pairs[0]))
+    return all(abs(one - other) <= ROUNDING * scale for one, other in zip(*pairs, strict=True))
 
 
 def _told(change: Change, before: Stored, same: bool) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 
-from ..models.sources.ids import parse_id
+from ..models.sources.ids import parse_id, split_alias
 
 __all__ = ["baseline_name", "file_name"]
 
@@ -15,13 +15,14 @@ _LONGEST = 100
 
 
 def baseline_name(id: str) -> str | None:
-    """What stays the same from one checkpoint to the next: the ``name`` of ``name=...``, ``org/name`` without its
-    revision, ``zoo:NAME`` without its step. None for a directory without a name: a path says nothing about what lies
-    there.
+    """What stays the same from one checkpoint to the next: the ``name`` of ``name=...`` and ``name@step=...``,
+    ``org/name`` without its revision, ``zoo:NAME`` without its step. None for a directory without a name: a path says
+    nothing about what lies there.
     """
     parsed = parse_id(id)
-    if parsed.id != id.strip():
-        return parsed.id
+    given, _ = split_alias(id.strip())
+    if given is not None:
+        return given.partition("@")[0]
     if parsed.scheme == "directory":
         return None
     return parsed.target if parsed.scheme == "hub" else f"{parsed.scheme}:{parsed.target}"

@@ -9,10 +9,8 @@ import json
 import os
 import re
 import stat
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StringConstraint
 
 from ..errors import UsageProblem
 from .baseline_names import file_name
+from .locking import alone_in
 from .writing import write_in_one_piece
 
 __all__ = [
@@ -218,8 +217,9 @@ def read_baseline(path: Path, name: str) -> Baseline | None:
 _REMEDY = "restore it from version control, or delete it and run with --interp-baseline=new"
 
 
-def change_baseline(folder: Path, name: str, change: Callable[[Baseline | None], Baseline]) -> Baseline:
-    """Replace the baseline of a model by what ``change`` makes of it; nobody else changes any in this folder meanwhile.
+def change_baseline(folder: Path, name: str, change: Callable[[Baseline | None], Baseline | None]) -> bool:
+    """Replace the baseline of a model by what ``change`` makes of it, unless that is what it was, or None; nobody else
+    changes any in this folder meanwhile. Returns whether it was replaced.
 
     The file is replaced in one piece, or stays as it was. Raises ``OSError`` if it cannot be written, ``UsageProblem``
     for a file that is no baseline of this model, or a folder that is a link.
@@ -228,32 +228,14 @@ def change_baseline(folder: Path, name: str, change: Callable[[Baseline | None],
         raise UsageProblem(f"{folder} is a symbolic link: nothing is written through it; make it a folder")
     folder.mkdir(exist_ok=True)
     path = path_of(folder, name)
-    with _alone_in(folder):
+    with alone_in(folder):
         _remove_left_over(folder)
-        made = change(read_baseline(path, name))
+        before = read_baseline(path, name)
+        made = change(before)
+        if made is None or made == before:
+            return False
         write_in_one_piece(path, made.text())
-    return made
-
-
-@contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """A lock that ends with the process that holds it, however it ends. On POSIX it is on the folder itself, so that no
-    file for it is left in a folder that is committed.
-    """
-    if sys.platform == "win32":
-        from filelock import FileLock
-
-        with FileLock(folder / ".lock"):
-            yield
-        return
-    import fcntl
-
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+    return True
 
 
 _LEFT_OVER = re.compile(r"\..+\.json\.[\w]+\.tmp")

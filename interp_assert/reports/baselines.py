@@ -59,13 +59,20 @@ def weights_lines(results: Results) -> list[str]:
 
 
 def not_compared(results: Results) -> list[str]:
-    """One line for each check that failed against its baseline or could not be compared, with the reason."""
-    return [
+    """One line for each check that failed against its baseline or could not be compared, with the reason; and one for
+    each model whose baseline has checks that this run did not measure.
+    """
+    left = [
+        f"not measured on {label}, so not compared: {', '.join(keys)}"
+        for label, keys in results.run.get("not_measured", {}).items()
+    ]
+    told = [
         f"{entry['verdict'] or _WORDS.get(entry['status'], 'not compared')} {entry['key']} on {entry['model']}: "
         f"{entry['reason']}"
         for entry in results.baselines
         if entry["reason"] and entry["verdict"] != "PASS"
     ]
+    return told + left
 
 
 def _change(entry: Mapping[str, Any]) -> str:

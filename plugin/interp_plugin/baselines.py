@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from interp_assert.records.baselines import Baseline, Stored, Weights
     from interp_assert.stats import Verdict
 
-__all__ = ["COMPARED", "BaselineComparison", "BaselineWriter", "check_baselines"]
+__all__ = ["COMPARED", "BaselineComparison", "BaselineWriter", "check_baselines", "not_measured"]
 
 COMPARED = pytest.StashKey[list[dict[str, Any]]]()
 
@@ -128,6 +128,10 @@ class BaselineComparison:
         entry = compared(record, baseline, weights_of(facts), strict=self.strict)
         if entry is not None and name is None:
             entry["reason"] = f"a directory has no baseline without a name: --interp-model=NAME={choice.id}"
+        elif entry is not None and baseline is None and name == choice.id.partition("@")[0]:
+            entry["reason"] += (
+                f"; to hold it against another model, give both one name: --interp-model=NAME={choice.id}"
+            )
         return entry
 
 
@@ -166,8 +170,8 @@ class BaselineWriter:
 
         entries: list[dict[str, Any]] = []
 
-        def change(before: Baseline | None) -> Baseline:
-            baseline = before or Baseline.empty(name, weights)
+        def change(before: Baseline | None) -> Baseline | None:
+            baseline = before if before is not None else Baseline.empty(name, weights)
             kept: dict[str, Stored] = {}
             for check in checks:
                 key, stored = key_of(check), stored_of(check)
@@ -181,18 +185,37 @@ class BaselineWriter:
                 kept[key] = stored
                 entry = written(check, baseline, weights)
                 entries.extend([] if entry is None else [entry])
-            return baseline.with_checks(weights, kept)
+            return baseline.with_checks(weights, kept) if kept else before
 
         path = path_of(self.plan.baselines, name)
         try:
-            change_baseline(self.plan.baselines, name, change)
-            self.written.append(str(path))
+            if change_baseline(self.plan.baselines, name, change):
+                self.written.append(str(path))
             return entries
         except OSError as error:
             self.problems.append(f"the baseline could not be written to {path}: {error.strerror or error}")
         except UsageProblem as problem:
             self.problems.append(f"no baseline was written: {problem}")
         return []
+
+
+def not_measured(
+    plan: Plan, choices: Sequence[ModelChoice], entries: Sequence[Mapping[str, Any]]
+) -> dict[str, list[str]]:
+    """For each model, the checks of its baseline of which this run has no entry: nobody knows how they stand."""
+    from interp_assert.errors import UsageProblem
+
+    found: dict[str, list[str]] = {}
+    for choice in choices:
+        name = _name(choice)
+        try:
+            baseline = None if name is None else _read(plan, name)
+        except UsageProblem:  # told where it was to be compared with
+            continue
+        seen = {entry["key"] for entry in entries if entry["model"] == choice.label}
+        if baseline is not None and (left := sorted(baseline.checks.keys() - seen)):
+            found[choice.label] = left
+    return found
 
 
 def weights_of(facts: Mapping[str, Any]) -> Weights:

@@ -41,6 +41,7 @@ class Gathering:
         self.profiles: list[dict[str, Any]] = []
         self.models: dict[str, dict[str, Any]] = {}
         self.baselines: list[dict[str, Any]] = []
+        self.not_measured: dict[str, list[str]] = {}
         self.changed: dict[str, str] = {}
         self.opened: set[str] = set()
         self.distrusted = 0
@@ -110,6 +111,8 @@ class Gathering:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
         if self.plan.baseline in ("new", "update"):
             self._write_baselines(session)
+        if self.plan.baseline != "off":
+            self._look_for_what_was_not_measured()
         self.results = self._document(session, self.gate_entries)
         if self.plan.json is not None:
             self._write(self.results, session, self.plan.json)
@@ -163,6 +166,7 @@ class Gathering:
                 "distrusted": self.distrusted,
                 "not_kept": list(self.not_kept),
             },
+            "not_measured": self.not_measured,
             "complete": not (session.shouldfail or session.shouldstop),
             "notes": list(self.notes),
         }
@@ -180,6 +184,12 @@ class Gathering:
         self.baselines.sort(key=lambda entry: (order.get(entry["model"], len(order)), entry["key"]))
         parts = (models, checks, profiles, self.baselines, gates)
         return Results(run, *(tuple(part) for part in parts))
+
+    def _look_for_what_was_not_measured(self) -> None:
+        from .baselines import not_measured
+
+        choices = dict.fromkeys((*self.plan.settings.under_test, *self.gates.choices()))
+        self.not_measured = not_measured(self.plan, [*choices], self.baselines)
 
     def _write_baselines(self, session: pytest.Session) -> None:
         from .baselines import BaselineWriter

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FunctionType
 from typing import Any
@@ -249,6 +249,59 @@ class TestAddresses:
         register_family("SomeLanguageModel")(lambda module: Family())
         with pytest.raises(NoAddress, match="test_asserting"):
             address_of(model())
+
+    def test_records_of_the_users_go_by_what_they_hold_and_those_that_do_something_have_none(self) -> None:
+        @dataclass(frozen=True)
+        class Pair:
+            one: str
+            other: str = "b"
+
+        @dataclass(frozen=True)
+        class Rows(Pair):
+            def rows(self) -> list[str]:
+                return Path(self.one).read_text().splitlines()
+
+        @dataclass(frozen=True)
+        class Called:
+            def __call__(self) -> int:
+                return 1
+
+        assert address_of(Pair("a")) == address_of(Pair("a")) != address_of(Pair("c"))
+        for acting in (Rows("a"), Called()):
+            with pytest.raises(NoAddress, match="may do anything"):
+                address_of(acting)
+
+    @pytest.mark.parametrize("how", ["data", "hook", "forward", "part", "train"])
+    def test_no_model_has_one_that_was_changed_since_it_was_opened(self, how: str) -> None:
+        import torch
+
+        class Opens(Source):
+            def open_module(self) -> torch.nn.Module:
+                return torch.nn.Sequential(torch.nn.Linear(60, 40), torch.nn.LayerNorm(40)).eval()
+
+        made = model()
+        made.source = Opens({"dtype": None})  # type: ignore[assignment]
+        before = address_of(made)
+        module: Any = made.module
+        module(torch.zeros(1, 60))
+        assert address_of(made) == before
+        if how == "data":
+            module[0].weight.data[3, 5] += 1e-3
+        elif how == "hook":
+            module[0].register_forward_hook(lambda *_: None)
+        elif how == "forward":
+            module.forward = lambda ids: ids
+        elif how == "part":
+            module[1] = torch.nn.RMSNorm(40)
+        else:
+            module.train()
+        with pytest.raises(NoAddress, match="changed since it was opened"):
+            address_of(made)
+        late = model()
+        late.source = Opens({"dtype": None})  # type: ignore[assignment]
+        _ = late.module  # nobody watched, so nobody knows what was done to it
+        with pytest.raises(NoAddress):
+            address_of(late)
 
     def test_functions_of_ours_go_by_what_they_closed_over(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def closed_over(value: Any) -> FunctionType:

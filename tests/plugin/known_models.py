@@ -35,7 +35,7 @@ class NoWeights:
     def parameters(self) -> list[Any]:
         return []
 
-    modules = parameters
+    modules = named_modules = parameters
 
 
 class KnownSource:

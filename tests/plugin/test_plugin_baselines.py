@@ -90,6 +90,7 @@ class TestARegression:
             known.run(*arguments)
             assert known.passes() == []
             assert [entry for entry in first if entry in known.results.baselines][-1]["verdict"] == "FAIL"
+        assert known.results.run["not_measured"] == {"zoo:alpha": ["known/score"]}  # it did not fail last time
 
     def test_a_skipped_claim_that_was_measured_before_is_lost(self, known: Known) -> None:
         known.pytester.makepyfile(
@@ -125,7 +126,9 @@ class TestWriting:
         before = files(known)
         assert list(before) == ["tuned.json"]
         known.say(**{"zoo:alpha": HIGH, "tuned": LOWER})
-        known.run("--interp-baseline=new")
+        result = known.run("--interp-baseline=new")
+        result.stdout.fnmatch_lines(["interp: baseline written to *zoo-alpha.json"])
+        result.stdout.no_fnmatch_line("*baseline written to *tuned.json")
         assert told(known) == [("zoo:alpha", "new", None), ("tuned", "compared", "FAIL")]
         assert files(known)["tuned.json"] == before["tuned.json"]
         assert "zoo-alpha.json" in files(known)
@@ -240,7 +243,12 @@ class TestInCI:
     def test_elsewhere_it_is_told(self, known: Known, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("CI", "false")
         result = known.run(status=0)
-        result.stdout.fnmatch_lines(["no baseline known/score on tuned: it has no baseline; make one with*"])
+        result.stdout.fnmatch_lines(
+            [
+                "no baseline known/score on zoo:alpha: *give both one name: --interp-model=NAME=zoo:alpha",
+                "no baseline known/score on tuned: it has no baseline; make one with*commit it",
+            ]
+        )
 
     def test_a_stale_one_is_told_and_not_compared(self, known: Known) -> None:
         known.run("--interp-baseline=new", status=0)

@@ -42,7 +42,7 @@ def against(before: dict[str, Any], now: dict[str, Any], *, weights: Weights = N
     return compared(now, baseline, weights, strict=strict)
 
 
-@pytest.mark.parametrize(("now", "verdict"), [(0.98, "PASS"), (1.0, "PASS"), (0.5, "FAIL"), (0.94, "INCONCLUSIVE")])
+@pytest.mark.parametrize(("now", "verdict"), [(0.98, "PASS"), (1.0, "PASS"), (0.5, "FAIL"), (0.93, "INCONCLUSIVE")])
 def test_it_passes_if_it_is_not_worse_and_fails_if_it_is(now: float, verdict: str) -> None:
     entry = against(record(draws(0.98, 512)), record(draws(now, 512)))
     assert (entry["status"], entry["verdict"], entry["fails"]) == ("compared", verdict, verdict != "PASS")
@@ -67,6 +67,17 @@ def test_rounding_in_the_file_is_no_difference() -> None:
     assert against(third, third, weights=OLD)["reason"] == "the same weights, the same values"
 
 
+def test_the_same_weights_on_another_machine_are_the_same_up_to_rounding() -> None:
+    """A benign difference of a millionth on 64 clusters would be undecided otherwise."""
+    before, now = record(draws(0.5, 64)), record(draws(0.50002, 64))
+    assert against(before, now, weights=OLD)["verdict"] == "PASS"
+    assert against(before, now, weights=NEW)["verdict"] == "INCONCLUSIVE"
+    assert against(before, record(draws(0.5002, 64)), weights=OLD)["verdict"] == "INCONCLUSIVE"
+    unbounded = {"lo": None, "hi": None}
+    pair = record(draws(300.0, 64), **unbounded), record(draws(300.01, 64), **unbounded)
+    assert against(*pair, weights=OLD)["verdict"] == "PASS"
+
+
 class TestLists:
     def test_what_has_no_value_any_more_counts_as_the_worst(self) -> None:
         """A model that answers only what is easy has not become better."""
@@ -81,6 +92,12 @@ class TestLists:
         before, now = record({"France": 1.0}, population=1), record({"France": 1.0, "Peru": 0.0}, population=2)
         entry = against(before, now)
         assert (entry["verdict"], entry["n"], entry["now"]) == ("PASS", 1, 1.0)
+
+    def test_a_list_of_which_some_was_measured_is_a_sample(self) -> None:
+        """Of 1,000 facts 64 were asked: that none of them was lost says little about the others."""
+        before = record(draws(1.0, 64), population=1000)
+        assert against(before, before)["verdict"] == "INCONCLUSIVE"
+        assert against(record(draws(1.0, 64), population=64), before)["verdict"] == "PASS"
 
     @pytest.mark.parametrize(
         ("now", "told"),

@@ -22,6 +22,8 @@ from interp_assert.records.baseline_names import baseline_name, file_name
         ("tuned=./out/checkpoint-500", "tuned"),
         ("tuned=zoo:gpt2@800", "tuned"),
         ("tuned=org/name@main", "tuned"),
+        ("tuned@500=./out/checkpoint-500", "tuned"),
+        (" tuned@500=./out/checkpoint-500", "tuned"),
         (" zoo:gpt2 ", "zoo:gpt2"),
         ("./out/checkpoint-500", None),
         ("/models/a", None),

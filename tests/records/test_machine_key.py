@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,6 +43,20 @@ def test_processes_that_make_it_at_once_get_the_same_one(state: Path, tmp_path: 
     keys = {process.communicate()[0] for process in started}
     assert len(keys) == 1
     assert [path.name for path in state.iterdir()] == ["cache.key"]
+
+
+@pytest.mark.parametrize("how", [shutil.copyfile, shutil.copy2, os.replace])
+def test_a_key_that_was_copied_or_put_in_its_place_signs_otherwise(state: Path, tmp_path: Path, how: Any) -> None:
+    """Whoever reads the key of an image, or of a restored home, cannot sign for the machines that use it."""
+    key = machine_key(tmp_path / "cache")
+    path = state / "cache.key"
+    os.replace(path, tmp_path / "elsewhere")
+    time.sleep(0.02)  # the clock of a file system ticks a few hundred times a second
+    how(tmp_path / "elsewhere", path)
+    os.chmod(path, 0o600)
+    os.utime(path, ns=(0, 0))
+    assert machine_key(tmp_path / "cache") != key
+    assert machine_key(tmp_path / "cache") == machine_key(tmp_path / "cache")
 
 
 @pytest.mark.parametrize("damage", [b"", b"short", b"k" * 33])
