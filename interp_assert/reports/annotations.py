@@ -19,8 +19,8 @@ MOST = 10
 
 def gate_annotations(verdicts: Sequence[GateVerdict], folder: str = "") -> list[str]:
     """Workflow commands, one for each gate that does not say RELEASE, BLOCK first; with more than ``MOST`` of them the
-    last counts the rest. ``folder`` is where the run was started, as seen from the top of the repository ("" or "a/b"): GitHub
-    wants to know the files from there.
+    last counts the rest. ``folder`` is where the run was started, as seen from the top of the repository ("" or "a/b"):
+    GitHub wants to know the files from there.
     """
     stopped = [verdict for says in ("BLOCK", "INCOMPLETE") for verdict in verdicts if verdict.says == says]
     shown = stopped if len(stopped) <= MOST else stopped[: MOST - 1]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from models.tiny_models import llama, save
+from records.schema import departures
 
 from interp_assert.cli import main
 from interp_assert.measures import measurement
@@ -25,6 +26,7 @@ def test_it_prints_and_writes_one_row_per_model(tmp_path: Path, capsys: pytest.C
     ]
     assert "lens" not in shown
     results = read_results(tmp_path / "p.json")
+    assert departures(results.as_dict()) == []
     assert [model["id"] for model in results.models] == [entry["model"] for entry in results.profiles]
     assert results.checks == ()
     assert results.profiles[0]["figures"][0]["n"] == 128
@@ -59,6 +61,7 @@ def test_a_model_that_cannot_be_opened_costs_the_others_nothing(
     assert f"broken induction on {tmp_path / 'broken'}: " in shown
     assert "the weights are not finite: model.norm.weight (torch.float32) holds NaN" in shown
     results = read_results(tmp_path / "p.json")
+    assert departures(results.as_dict()) == []
     assert [model["id"] for model in results.models] == ["zoo:gpt_neox"]
     assert [entry["figures"][0]["broken"] for entry in results.profiles] == [True, False]
 

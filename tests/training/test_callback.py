@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from measures.small import gpt2
+from records.schema import departures
 from torch.utils.data import Dataset
 
 from interp_assert import InterpCallback, Model, Verdict, assert_induction, load
@@ -111,6 +112,7 @@ class TestARecipeOfTheZoo:
         self, trained: tuple[InterpCallback, Log, Path]
     ) -> None:
         callback, _, folder = trained
+        assert departures(callback.results.as_dict()) == []
         [training] = trainings(callback.results)
         assert (training.name, training.steps) == (str(folder / "out"), ("0", "5", "10", "12"))
         [claim] = read_claims(open_history(folder / "h.sqlite"), str(folder / "out"))
