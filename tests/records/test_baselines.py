@@ -27,6 +27,8 @@ from interp_assert.records.baselines import (
     stored_of,
 )
 
+from .limits import full_disk, read_only
+
 OLD, NEW = (Weights(sha256=letter * 64, revision=None, dtype="float32") for letter in "ab")
 
 
@@ -263,6 +265,23 @@ class TestWhatHappensMeanwhile:
                 keep(tmp_path / "b", baseline())
         assert path.read_bytes() == before
         assert [entry.name for entry in path.parent.iterdir()] == ["zoo-x.json"]
+
+    def test_a_disk_that_is_full_in_the_midst_of_a_file_leaves_the_old_one(self, tmp_path: Path) -> None:
+        path = keep(tmp_path / "b", baseline(**{"a/b": stored()}))
+        before = path.read_bytes()
+        with full_disk(), pytest.raises(OSError, match="File too large"):
+            keep(tmp_path / "b", baseline(**{"a/b": stored(0.7, 500)}))
+        assert path.read_bytes() == before
+        assert [entry.name for entry in path.parent.iterdir()] == ["zoo-x.json"]
+
+    def test_a_folder_that_cannot_be_written_is_read_and_stays_as_it_is(self, tmp_path: Path) -> None:
+        made = baseline(**{"a/b": stored()})
+        path = keep(tmp_path / "b", made)
+        with read_only(path.parent) as folder:
+            assert read_baseline(path_of(folder, "zoo:x"), "zoo:x") == made
+            with pytest.raises(PermissionError):
+                keep(folder, baseline())
+            assert path_of(folder, "zoo:x").read_text() == made.text()
 
 
 WRITES = """

@@ -14,6 +14,8 @@ import pytest
 
 from interp_assert.records.cache import EntryStore
 
+from .limits import full_disk, read_only
+
 KEY = b"k" * 32
 ADDRESS = {"weights": "abc", "arguments": {"n": 20, "name": "übung\n<b>"}}
 VALUE = {"values": [0.1, float("inf")], "text": "ü"}
@@ -141,6 +143,24 @@ def test_a_full_disk_leaves_the_old_entry_and_nothing_else(store: EntryStore, mo
     store.put(ADDRESS, "new")
     assert "No space left" in (store.problem or "")
     assert only(store).read_bytes() == before
+
+
+def test_a_disk_that_is_full_in_the_midst_of_an_entry_leaves_the_old_one(store: EntryStore) -> None:
+    store.put(ADDRESS, VALUE)
+    before = only(store).read_bytes()
+    with full_disk():
+        store.put(ADDRESS, "x" * 9000)
+    assert "File too large" in (store.problem or "")
+    assert only(store).read_bytes() == before
+
+
+def test_a_folder_that_cannot_be_written_still_gives_what_is_in_it(store: EntryStore) -> None:
+    store.put(ADDRESS, VALUE)
+    with read_only(store.folder) as folder:
+        copy = EntryStore(folder, KEY)
+        assert copy.get(ADDRESS) == VALUE
+        copy.put("other", VALUE)
+        assert "denied" in (copy.problem or "")
 
 
 def test_a_folder_that_is_gone_is_told(store: EntryStore) -> None:

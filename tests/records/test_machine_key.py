@@ -15,6 +15,8 @@ import pytest
 
 from interp_assert.records.machine_key import NoKey, key_path, machine_key
 
+from .limits import full_disk, read_only
+
 
 @pytest.fixture
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -86,6 +88,29 @@ def test_where_it_cannot_be_written_there_is_none(tmp_path: Path, monkeypatch: p
     (tmp_path / "state").write_text("a file in the way")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     with pytest.raises(NoKey, match="state"):
+        machine_key(tmp_path / "cache")
+
+
+def test_a_home_that_cannot_be_written_and_a_full_disk_give_none(
+    state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with full_disk(10), pytest.raises(NoKey, match="File too large"):
+        machine_key(tmp_path / "cache")
+    assert list(state.iterdir()) == []
+    (tmp_path / "home").mkdir()
+    with read_only(tmp_path / "home") as home:
+        monkeypatch.setenv("XDG_STATE_HOME", str(home))
+        with pytest.raises(NoKey, match="denied"):
+            machine_key(tmp_path / "cache")
+
+
+def test_without_a_home_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", nobody)
+    with pytest.raises(NoKey, match="home directory"):
         machine_key(tmp_path / "cache")
 
 
