@@ -1,10 +1,11 @@
-"""The ``interp-assert`` command: ``anatomy``, ``profile``, ``gate``, ``track``, ``history``, and what the entry-point
-group ``interp_assert.commands`` brings.
+"""The ``interp-assert`` command: ``anatomy``, ``profile``, ``gate``, ``track``, ``history``, ``results``, and what the
+entry-point group ``interp_assert.commands`` brings.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 import time
@@ -133,6 +134,8 @@ class _Waiting:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one sub-command and return its exit status; 2, and one line on stderr, for what cannot be carried out."""
     args = parser().parse_args(argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal of another alphabet shows escapes
     try:
         status = int(args.func(args))
         sys.stdout.flush()

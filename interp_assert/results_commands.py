@@ -32,9 +32,10 @@ def show_markdown(args: argparse.Namespace) -> int:
 
     results = read_results(args.results)
     try:
-        print(results_markdown(results, BUDGET if args.bytes is None else args.bytes), end="")
+        report = results_markdown(results, BUDGET if args.bytes is None else args.bytes)
     except ValueError as problem:
         raise UsageProblem(f"--bytes {args.bytes}: {problem}") from None
+    print(report, end="")
     return 0
 
 

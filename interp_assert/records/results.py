@@ -11,23 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UsageProblem
-from .document import (
-    BASELINE,
-    CHECK,
-    CONTROL,
-    FIGURE,
-    GATE,
-    GATE_CLAIM,
-    GATE_MODEL,
-    GATE_TEST,
-    MODEL,
-    NUMBER,
-    PROFILE,
-    RUN,
-    SCHEMA,
-    STATUSES,
-    VERDICTS,
-)
+from .document import PARTS, SCHEMA
+from .shapes import check_shape
 from .writing import write_in_one_piece
 
 __all__ = ["SCHEMA", "Results", "model_entry", "read_results", "write_results"]
@@ -50,26 +35,8 @@ class Results:
     gates: tuple[Mapping[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
-        _require(self.run, RUN, "run")
-        for place, model in enumerate(self.models):
-            _require(model, MODEL, f"models[{place}]")
-        for place, check in enumerate(self.checks):
-            where = f"checks[{place}]"
-            _require(check, CHECK, where)
-            _require_verdict(check, where)
-            for number, control in enumerate(check["controls"]):
-                _require(control, CONTROL, f"{where}.controls[{number}]")
-                _require_verdict(control, f"{where}.controls[{number}]")
-        for place, profile in enumerate(self.profiles):
-            _require(profile, PROFILE, f"profiles[{place}]")
-            for number, figure in enumerate(profile["figures"]):
-                where = f"profiles[{place}].figures[{number}]"
-                _require(figure, FIGURE, where)
-                _require_interval(figure["interval"], where)
-        for place, entry in enumerate(self.baselines):
-            _require_baseline(entry, f"baselines[{place}]")
-        for place, gate in enumerate(self.gates):
-            _require_gate(gate, f"gates[{place}]")
+        for name, shape in PARTS.items():
+            check_shape(getattr(self, name), shape, name)
 
     def as_dict(self) -> dict[str, Any]:
         """The document, with its schema number first; what is optional only where there is any."""
@@ -147,45 +114,3 @@ def _remedy(schema: object) -> str:
     if isinstance(schema, int) and not isinstance(schema, bool) and schema > SCHEMA:
         return "; update interp-assert"
     return "; run the tests again" if isinstance(schema, int) and schema < SCHEMA else ""
-
-
-def _require(entry: Any, keys: Mapping[str, tuple[type, ...]], where: str) -> None:
-    if not isinstance(entry, Mapping):
-        raise UsageProblem(f"{where} is a {type(entry).__name__}, not an object")
-    for key, kinds in keys.items():
-        if key not in entry:
-            raise UsageProblem(f"{where} has no {key!r}")
-        value = entry[key]
-        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-            wanted = " or ".join("null" if kind is type(None) else kind.__name__ for kind in kinds)
-            raise UsageProblem(f"{where}.{key} is {value!r}, not {wanted}")
-
-
-def _require_gate(gate: Any, where: str) -> None:
-    _require(gate, GATE, where)
-    for key, wanted in (("models", GATE_MODEL), ("claims", GATE_CLAIM), ("tests", GATE_TEST)):
-        for place, entry in enumerate(gate[key]):
-            _require(entry, wanted, f"{where}.{key}[{place}]")
-
-
-def _require_verdict(entry: Mapping[str, Any], where: str) -> None:
-    if entry["verdict"] not in VERDICTS:
-        raise UsageProblem(f"{where}.verdict is {entry['verdict']!r}, not one of {', '.join(VERDICTS)}")
-    _require_interval(entry["interval"], where)
-
-
-def _require_baseline(entry: Any, where: str) -> None:
-    _require(entry, BASELINE, where)
-    if entry["status"] not in STATUSES:
-        raise UsageProblem(f"{where}.status is {entry['status']!r}, not one of {', '.join(STATUSES)}")
-    if entry["verdict"] is not None:
-        _require_verdict(entry, where)
-    _require_interval(entry["interval"], where)
-
-
-def _require_interval(interval: Any, where: str) -> None:
-    if interval is not None and (
-        len(interval) != 2
-        or not all(isinstance(end, (*NUMBER, type(None))) and not isinstance(end, bool) for end in interval)
-    ):
-        raise UsageProblem(f"{where}.interval is {interval!r}, not [low, high]")

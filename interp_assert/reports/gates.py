@@ -142,7 +142,9 @@ def _what_decides(stand: ClaimStand, record: Mapping[str, Any]) -> str | None:
     return f"{told}; write budget: {budget.name} for it" if larger else told
 
 
-def _number(value: float) -> str:
+def _number(value: float | None) -> str:
+    if value is None:
+        return "not finite"
     return f"{value:.3f}" if value == 0 or 0.0005 <= abs(value) < 1000 else f"{value:.3g}"
 
 

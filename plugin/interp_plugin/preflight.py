@@ -34,6 +34,10 @@ def preflight(config: pytest.Config, plan: Plan) -> None:
     if config.getoption("collectonly", False):
         return
     check_baselines(plan)
+    if plan.json is not None and plan.markdown is not None and plan.json.resolve() == plan.markdown.resolve():
+        raise pytest.UsageError(
+            f"{plan.chosen['markdown'].source}={plan.markdown}: the results go to this file; name another"
+        )
     for target, name in ((plan.json, "json"), (plan.markdown, "markdown")):
         if target is not None:
             _writable(target, plan.chosen[name].source)

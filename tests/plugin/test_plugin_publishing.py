@@ -72,6 +72,26 @@ class TestMarkdown:
         result.stderr.fnmatch_lines(["ERROR: --interp-markdown=*stand_in.py/r.md: cannot write there: *"])
         assert not (toy.path / "loads.txt").exists()
 
+    def test_one_file_cannot_hold_two_reports(self, toy: pytest.Pytester) -> None:
+        result = toy.runpytest(*RUN, "--interp-markdown=./r.json")
+        assert result.ret == 4
+        result.stderr.fnmatch_lines(["ERROR: --interp-markdown=*r.json: the results go to this file; name another"])
+
+    def test_a_disk_that_is_full_fails_the_run_and_leaves_the_old_one(
+        self, toy: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (toy.path / "r.md").write_text("the last run's")
+
+        def full(_: int) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr("os.fsync", full)
+        result = toy.runpytest(MODELS, "--interp-suites=toy", "--interp-markdown=r.md")
+        assert result.ret == 1
+        result.stdout.fnmatch_lines(["interp: the report could not be written to */r.md: No space left on device"])
+        assert (toy.path / "r.md").read_text() == "the last run's"
+        assert not list(toy.path.glob(".r.md*"))
+
     def test_a_run_that_is_broken_off_leaves_the_old_one(self, toy: pytest.Pytester) -> None:
         (toy.path / "r.md").write_text("the last run's")
         toy.makepyfile(test_mine="import pytest\ndef test_mine(interp_model): pytest.exit('enough')")

@@ -18,7 +18,17 @@ _CLAIM = {"model": "zoo:a", "check": "a/b"}
 
 WHOLE: dict[str, Any] = {
     "schema": 1,
-    "run": {"versions": {"torch": "2"}, "platform": "Linux", "seed": 0, "started": "2026-01-01", "seconds": 1.5},
+    "run": {
+        "versions": {"torch": "2"},
+        "platform": "Linux",
+        "seed": 0,
+        "started": "2026-01-01",
+        "seconds": 1.5,
+        "notes": ["nothing was decided"],
+        "git": {"commit": "abc", "changed": True},
+        "base": None,
+        "not_measured": {"zoo:a": ["c/d"]},
+    },
     "models": [
         {
             "id": "zoo:a",
@@ -29,6 +39,7 @@ WHOLE: dict[str, Any] = {
             "dtype": "float32",
             "device": "cpu",
             "threads": 1,
+            "changed": None,
         }
     ],
     "checks": [
@@ -39,6 +50,14 @@ WHOLE: dict[str, Any] = {
             "forward_passes": 3,
             "tokens": 1200,
             "seconds": 0.5,
+            "nodeid": "t::t",
+            "layer": "block 1",
+            "claim": "it copies",
+            "claim_verdict": "FAIL",
+            "direction": "higher",
+            "levels": {"pass": 0.01, "fail": 0.001, "control": 0.01},
+            "needed": 100,
+            "reason": "so",
         }
     ],
     "profiles": [
@@ -81,7 +100,10 @@ WHOLE: dict[str, Any] = {
             "unit": "share",
             "direction": "higher",
             "approximate": False,
-            "weights": {},
+            "weights": {
+                "before": {"sha256": "cd" * 32, "revision": None, "dtype": "float32"},
+                "now": {"sha256": "ab" * 32, "revision": "main", "dtype": "float32"},
+            },
             "reason": "worse",
         }
     ],
@@ -92,9 +114,23 @@ WHOLE: dict[str, Any] = {
             "node": "release.interp.yaml",
             "problem": "",
             "false_alarms": 0.01,
-            "models": [{"model": "zoo:a", "sha256": None}],
-            "claims": [{**_CLAIM, "advisory": False, "waiver": None, "floor": 0.95, "site": None, "levels": {}}],
-            "tests": [{**_CLAIM, "nodeid": "t::t", "outcome": "failed", "message": "", "asked": []}],
+            "description": "before a release",
+            "line": None,
+            "verdict": "BLOCK",
+            "models": [{"model": "zoo:a", "sha256": None, "line": 3}],
+            "claims": [
+                {
+                    **_CLAIM,
+                    "advisory": False,
+                    "waiver": {"reason": "r", "owner": "o", "expires": "2026-12-31"},
+                    "floor": 0.95,
+                    "site": None,
+                    "budget": "quick",
+                    "why": "users need it",
+                    "levels": {"pass": 0.01, "fail": 0.001},
+                }
+            ],
+            "tests": [{**_CLAIM, "nodeid": "t::t", "outcome": "failed", "message": "", "asked": ["a/b floor"]}],
         }
     ],
 }

@@ -10,11 +10,17 @@ from typing import Any
 import pytest
 
 from interp_assert.errors import UsageProblem
+from interp_assert.gates import decide_all
 from interp_assert.records import Results
 from interp_assert.records.json_schema import made_schema, published_schema
+from interp_assert.reports.annotations import gate_annotations
+from interp_assert.reports.gates import gate_story
+from interp_assert.reports.markdown import results_markdown
 
 from .documents import WHOLE
 from .schema import departures
+
+VALUES = [..., None, "word", True, -1, 1.5, [], [0.0, 1.0], [None], ["x"], {}]
 
 
 def accepted_by_the_schema(document: Any) -> bool:
@@ -70,7 +76,7 @@ def test_a_document_with_every_part_is_accepted() -> None:
     assert set(WHOLE) == set(json.loads(published_schema())["properties"])
 
 
-@pytest.mark.parametrize("value", [..., None, "word", True, -1, 1.5, [], [0.0, 1.0], {}], ids=repr)
+@pytest.mark.parametrize("value", VALUES, ids=repr)
 def test_reader_and_schema_agree_whatever_is_wrong_and_wherever(value: Any) -> None:
     disagree = [
         path
@@ -78,6 +84,22 @@ def test_reader_and_schema_agree_whatever_is_wrong_and_wherever(value: Any) -> N
         if accepted_by_the_reader(document := changed(path, value)) != accepted_by_the_schema(document)
     ]
     assert disagree == []
+
+
+@pytest.mark.parametrize("value", VALUES, ids=repr)
+def test_what_the_schema_accepts_can_be_reported(value: Any) -> None:
+    for path in places(WHOLE):
+        document = changed(path, value)
+        if not accepted_by_the_reader(document):
+            continue
+        worse = copy.deepcopy(document)  # the check passes, and its baseline decides
+        for check in worse["checks"][:1]:
+            check["verdict"] = "PASS"
+        for results in (Results.from_dict(document), Results.from_dict(worse)):
+            assert results_markdown(results)
+            for verdict in decide_all(results):
+                assert gate_story(verdict)
+            assert len(gate_annotations(decide_all(results))) <= 1
 
 
 def test_keys_of_later_versions_are_left_alone() -> None:
