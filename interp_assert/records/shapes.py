@@ -80,7 +80,7 @@ def check_shape(value: Any, shape: Shape, where: str) -> None:
             check_shape(entry, shape.entry, f"{where}.{key}")
     elif isinstance(shape, ListOf):
         if not isinstance(value, (list, tuple)):
-            raise UsageProblem(f"{where} is {value!r}, not a list")
+            raise UsageProblem(f"{where} is {value!r}, not list")
         for place, entry in enumerate(value):
             check_shape(entry, shape.entry, f"{where}[{place}]")
     elif isinstance(shape, OneOf):

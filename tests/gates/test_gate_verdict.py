@@ -23,6 +23,8 @@ RUN = {"versions": {}, "platform": "here", "seed": 0, "started": "2026-03-01", "
 LEVELS = {"pass": 0.01, "fail": 0.001, "control": 0.01}
 Change = Callable[[dict[str, Any]], None]
 
+WEIGHTS = {"before": None, "now": {"sha256": "0" * 64, "revision": None, "dtype": "float32"}}
+
 
 def entry(name: str) -> dict[str, Any]:
     return {
@@ -78,7 +80,7 @@ def worse(**changes: Any) -> Change:
         entry = {key: test[key] for key in ("nodeid", "model", "check")}
         entry |= {"key": test["check"], "status": "compared", "verdict": "FAIL", "fails": True, "reason": "it is worse"}
         entry |= dict.fromkeys(("before", "now", "change", "interval", "limit"))
-        entry |= {"n": 64, "unit": "share", "direction": "higher", "approximate": False, "weights": {}, **changes}
+        entry |= {"n": 64, "unit": "share", "direction": "higher", "approximate": False, "weights": WEIGHTS, **changes}
         run["baselines"] = [entry]
         test |= {"outcome": "failed", "message": "worse"}
 
