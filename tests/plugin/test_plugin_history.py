@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from known_runs import Known
 
 Decisions = Callable[..., None]
 
@@ -36,6 +37,13 @@ class TestAppending:
             result = toy.runpytest(*RUN, HISTORY)
             result.stdout.fnmatch_lines([f"interp: {new} new and {known} known verdicts in the history */out/h.sqlite"])
         assert (counted(toy.path), counted(toy.path, "interp_runs")) == (4, 2)
+
+    def test_what_comes_out_of_the_cache_is_the_same_verdict(self, known: Known) -> None:
+        known.say(**{"zoo:alpha": {"weights": "a", "scores": [1.0, 0.9]}, "tuned": {"weights": "b", "scores": [0.0]}})
+        for new, kept in ((2, 0), (0, 2)):
+            run = known.run(HISTORY)
+            run.stdout.fnmatch_lines([f"interp: {new} new and {kept} known verdicts in the history *"])
+        assert known.results.run["remembered"]["claims"] == 2
 
     def test_workers_hand_over_what_they_measured(self, toy: pytest.Pytester, decisions: Decisions) -> None:
         decisions(**{"org/m@step1": "FAIL"})

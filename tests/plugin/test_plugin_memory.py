@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import shutil
 
@@ -46,14 +45,6 @@ class TestASecondRun:
         known.run("-n2").stdout.fnmatch_lines(["interp: 2 of 2 claims were measured before*"])
         assert known.passes() == []
         assert [check["verdict"] for check in known.results.checks] == [check["verdict"] for check in before.checks]
-
-    def test_in_a_history_it_is_the_same_verdict(self, known: Known) -> None:
-        for name in ("sqlalchemy.dialects.sqlite", "interp_assert.records.history.tables"):  # cannot be imported twice
-            importlib.import_module(name)
-        for new, kept in ((2, 0), (0, 2)):
-            run = known.run("--interp-history=h.sqlite")
-            run.stdout.fnmatch_lines([f"interp: {new} new and {kept} known verdicts in the history *"])
-        assert known.results.run["remembered"]["claims"] == 2
 
     @pytest.mark.parametrize("change", ["--interp-seed=1", "--interp-budget=quick", "--interp-alpha-fail=0.0001"])
     def test_other_settings_are_measured(self, known: Known, change: str) -> None:
