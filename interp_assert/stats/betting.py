@@ -44,7 +44,10 @@ def log_mixture(log_wealth: Floats, shares: Floats | None = None) -> Floats:
     top = np.where(np.isfinite(top), top, 0.0)
     with np.errstate(over="ignore"):
         wealth = np.exp(log_wealth - top)
-        pooled = wealth.mean(axis=-1) if shares is None else (wealth * shares).sum(axis=-1)
+        if shares is None:
+            pooled = wealth.mean(axis=-1)
+        else:  # a bettor without a stake may be infinitely rich
+            pooled = (np.where(shares > 0.0, wealth, 0.0) * shares).sum(axis=-1)
         return np.asarray(np.log(pooled) + top[..., 0])
 
 

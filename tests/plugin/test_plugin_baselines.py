@@ -175,7 +175,7 @@ class TestWriting:
         assert files(known) == alone
 
     def test_a_run_that_is_broken_off_writes_nothing(self, known: Known) -> None:
-        known.run("--interp-baseline=new", status=0)
+        keep_high(known)
         before = files(known)
         known.say(**{"zoo:alpha": HIGH, "tuned": LOWER})
         known.pytester.makeconftest("from known_models import *\ndef pytest_runtest_logfinish(): 1 / 0")
