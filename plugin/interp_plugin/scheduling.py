@@ -49,6 +49,33 @@ class ModelScheduling(LoadScopeScheduling):
         self.settings = settings
         self.dist = config.getvalue("dist")
 
+    def remove_node(self, node: Any) -> str | None:
+        """A worker is gone; the test that it crashed in, if there was one, is not run again.
+
+        xdist would repeat that test until no more workers may be started, and hand out again what was finished: a
+        worker that is given nothing but that waits for ever.
+        """
+        workload = self.assigned_work.pop(node)
+        crashed = next((test for unit in workload.values() for test, done in unit.items() if not done), None)
+        if crashed is None:
+            return None
+        for scope, unit in workload.items():
+            left = {test: done or test == crashed for test, done in unit.items()}
+            if not all(left.values()):
+                self.workqueue[scope] = left
+        for other in self.assigned_work:
+            self._reschedule(other)
+        return crashed
+
+    def schedule(self) -> None:
+        """Hand out tests; also to a worker that replaces another. xdist gives that one a single unit, and with a single
+        test in it the worker would wait for the next one before it runs it."""
+        replaced = self.collection is not None
+        super().schedule()
+        if replaced:
+            for node in self.nodes:
+                self._reschedule(node)
+
     def _scope_in_gate(self, nodeid: str, path: str) -> str:
         """A gate's models are in its ids alone: the controller reads no gate file."""
         models = {each.partition("[")[2] for each in self.collection or () if _is_gates(each)}

@@ -290,6 +290,23 @@ class TestItFailsClosed:
         assert result.ret == pytest.ExitCode.TESTS_FAILED
         assert "INCOMPLETE" in last_of(result)
 
+    @pytest.mark.parametrize("hook", ["items[:] = [i for i in items if 'other' not in i.name]", "items.clear()"])
+    def test_where_a_hook_takes_its_tests_away_in_silence(
+        self, toy: pytest.Pytester, gate: Callable[..., None], hook: str
+    ) -> None:
+        gate()
+        toy.makepyfile(
+            conftest=f"""
+            from stand_in import pytest_configure, pytest_interp_suites
+
+            def pytest_collection_modifyitems(items):
+                {hook}
+            """
+        )
+        result = toy.runpytest(FILE)
+        assert result.ret == pytest.ExitCode.TESTS_FAILED
+        assert "INCOMPLETE: zoo:alpha (toy/" in last_of(result)
+
     def test_where_a_fixture_replaces_its_models(self, toy: pytest.Pytester, gate: Callable[..., None]) -> None:
         gate()
         toy.makepyfile(
