@@ -4,6 +4,8 @@ A run is a false alarm if it ends in BLOCK although every required claim is true
 Each of M claims that can block is wrongly FAIL with probability at most alpha, and so are its comparison with a
 baseline and each of its controls, so by the union bound the whole run is with at most the sum. PASS needs no such
 correction: a release needs all of them.
+
+``drift/claims`` holds two claims, each at alpha, and has a single control: its sum is within the share, too.
 """
 
 from __future__ import annotations
