@@ -40,14 +40,13 @@ def log_mixture(log_wealth: Floats, shares: Floats | None = None) -> Floats:
 
     ``shares`` (24,) of the first stake, 1 in all, fixed before any value is seen; equal ones by default.
     """
+    if shares is not None:  # without a stake there is nothing to grow, however rich the bettor would be
+        log_wealth = np.where(shares > 0.0, log_wealth, -np.inf)
     top = log_wealth.max(axis=-1, keepdims=True)
     top = np.where(np.isfinite(top), top, 0.0)
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", divide="ignore"):
         wealth = np.exp(log_wealth - top)
-        if shares is None:
-            pooled = wealth.mean(axis=-1)
-        else:  # a bettor without a stake may be infinitely rich
-            pooled = (np.where(shares > 0.0, wealth, 0.0) * shares).sum(axis=-1)
+        pooled = wealth.mean(axis=-1) if shares is None else (wealth * np.where(shares > 0.0, shares, 1.0)).sum(axis=-1)
         return np.asarray(np.log(pooled) + top[..., 0])
 
 
