@@ -12,6 +12,7 @@ from ..errors import ContextTooShort, SiteNotAvailable, UsageProblem
 from ..measures.probes import KINDS
 from ..models.sites import block_of, part_of
 from ..prompts import LabelledRows, LabelledTexts, labelled_set
+from ..prompts.labelled_tokens import left_out
 from ..stats import Pairs, Split, pair_up, split_by_group
 from ..stats.splits import PARTS
 
@@ -23,6 +24,9 @@ __all__ = ["LEAST_GROUPS", "ProbeTask", "data_of", "kind_of", "named_layer", "pr
 LEAST_GROUPS = 80
 """of a data set that has more, which must be in the model's vocabulary: half of them make the 20 pairs of the test part
 with which a probe that is never wrong can just be told from chance"""
+
+_LOOKED_AT = 8
+"""times the groups of the budget, which are put into tokens to find those that the model knows"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,11 +102,14 @@ def probe_task(
     if model.tokenizer is None:
         return "it has no tokenizer, so texts cannot be put into its tokens"
     try:
-        rows = data.put_into_tokens(model)
+        rows = (data if split is not None else data.some_groups(_LOOKED_AT * most_groups, seed)).put_into_tokens(model)
     except ContextTooShort as problem:
         return str(problem)
     if rows.data is None or (rows.dropped and rows.n_groups < LEAST_GROUPS):
-        return f"{rows.n_groups} of {data.n_groups} groups are in its vocabulary, at least {LEAST_GROUPS} are needed"
+        return (
+            f"{rows.n_groups} of {data.n_groups} groups are in its vocabulary, at least {LEAST_GROUPS} are needed "
+            f"({left_out(rows.dropped)})"
+        )
     if split is None:
         rows = rows.some_groups(most_groups, seed)
         split = split_by_group(rows.labels, rows.groups, seed=seed)

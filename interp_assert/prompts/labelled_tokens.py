@@ -17,7 +17,7 @@ from .pool import bos_id
 if TYPE_CHECKING:
     from ..models import Model
 
-__all__ = ["LabelledRows", "put_into_tokens"]
+__all__ = ["LabelledRows", "left_out", "put_into_tokens"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +76,9 @@ def put_into_tokens(data: LabelledTexts, model: Model) -> LabelledRows:
     """Each text with BOS in front, if the tokenizer defines one, and no other special tokens.
 
     A group with a token that the model does not know is left out whole: without one of its texts its words would no
-    longer be balanced between the classes. If one class is left, nothing is.
+    longer be balanced between the classes. So is one with a text that has the tokens of a text in an earlier group (in
+    other letters, to a tokenizer without capitals): on two sides of a split it would be known by heart. If one class is
+    left, nothing is.
 
     Raises UsageProblem if the model has no tokenizer, ContextTooShort naming the text that does not fit.
     """
@@ -89,9 +91,12 @@ def put_into_tokens(data: LabelledTexts, model: Model) -> LabelledRows:
     encoded = tokenizer(list(data.texts), add_special_tokens=False)["input_ids"]
     rows: list[tuple[int, ...]] = []
     dropped: dict[str, str] = {}
+    said_by: dict[tuple[int, ...], str] = {}
     for text, group, ids in zip(data.texts, data.groups, encoded, strict=True):
         rows.append((*(() if bos is None else (bos,)), *(int(i) for i in ids)))
         fault = _fault(ids, size, unknown)
+        if said_by.setdefault(rows[-1], group) != group:
+            fault = fault or "tokens of a text in another group"
         if fault is not None:
             dropped.setdefault(group, fault)
         elif model.max_positions is not None and len(rows[-1]) > model.max_positions:
@@ -103,14 +108,18 @@ def put_into_tokens(data: LabelledTexts, model: Model) -> LabelledRows:
     note = f"BOS {'none' if bos is None else bos}; {len(kept)} of {len(data)} texts, "
     note += f"{data.n_groups - len(dropped)} of {data.n_groups} groups are in its vocabulary"
     if dropped:
-        note += "; groups left out: " + ", ".join(
-            f"{n} x {why}" for why, n in sorted(Counter(dropped.values()).items())
-        )
+        note += f"; {left_out(dropped)}"
     if len({data.labels[i] for i in kept}) < 2:
         return LabelledRows(None, (), np.empty(0, dtype=np.int64), (), dropped, note)
     left = data.only(kept)
     labels = np.array(left.labels, dtype=np.int64)
     return LabelledRows(left, tuple(rows[i] for i in kept), labels, tuple(kept), dropped, note)
+
+
+def left_out(dropped: Mapping[str, str]) -> str:
+    """How many groups are left out for which reason; empty if none are."""
+    reasons = ", ".join(f"{n} x {why}" for why, n in sorted(Counter(dropped.values()).items()))
+    return f"groups left out: {reasons}" if reasons else ""
 
 
 def _fault(ids: list[int], size: int, unknown: int | None) -> str | None:
