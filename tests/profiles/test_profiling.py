@@ -136,11 +136,13 @@ def test_numbers_that_are_not_finite_are_a_defect() -> None:
     [induction] = profile(model, budget=4, only=["circuits/induction"]).figures
     assert induction.value is None
     assert induction.broken
-    assert "gives logits that are NaN. The first module to return NaN is transformer.ln_f" in induction.missing
+    assert "gives logits that are NaN; the first module to return NaN is transformer.ln_f" in induction.missing
     overflowing = gpt2()
     overflowing.module.transformer.ln_f.weight.data[0] = float("inf")  # type: ignore[union-attr,operator]
     [induction] = profile(overflowing, budget=4, only=["circuits/induction"]).figures
     assert induction.value is None
+    assert induction.broken
+    assert "gives logits that are infinite" in induction.missing
 
 
 def test_a_measurement_of_ones_own_joins_by_its_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
