@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageProblem
 from ..measures.steering import ALPHAS, steering_site
+from ..measures.steering_target import check_target
 from ..prompts import LabelledTexts
 from ..stats import Budget, ErrorLevels, SequentialGate, Verdict
 from .asked import budget_of, levels_of, model_of, seed_of, share_of, twins_of
@@ -67,6 +68,7 @@ def assert_steers(
     model, levels, allowed = model_of(model), levels_of(levels), budget_of(budget)
     seed, twins, floor = seed_of(seed), twins_of(twins), share_of("floor", floor)
     _check(data, slope, nll_budget)
+    check_target(target)
     with model.metered() as span, halvings() as halved:
         n_blocks = int(model.anatomy.n_blocks)
         layer = ceil(DEFAULTS.depth * n_blocks) if layer is None else layer

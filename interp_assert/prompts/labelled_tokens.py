@@ -17,7 +17,7 @@ from .pool import bos_id
 if TYPE_CHECKING:
     from ..models import Model
 
-__all__ = ["LabelledRows", "left_out", "put_into_tokens"]
+__all__ = ["LabelledRows", "fault_of", "left_out", "put_into_tokens"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +94,7 @@ def put_into_tokens(data: LabelledTexts, model: Model) -> LabelledRows:
     said_by: dict[tuple[int, ...], str] = {}
     for text, group, ids in zip(data.texts, data.groups, encoded, strict=True):
         rows.append((*(() if bos is None else (bos,)), *(int(i) for i in ids)))
-        fault = _fault(ids, size, unknown)
+        fault = fault_of(ids, size, unknown)
         if said_by.setdefault(rows[-1], group) != group:
             fault = fault or "tokens of a text in another group"
         if fault is not None:
@@ -122,7 +122,8 @@ def left_out(dropped: Mapping[str, str]) -> str:
     return f"groups left out: {reasons}" if reasons else ""
 
 
-def _fault(ids: list[int], size: int, unknown: int | None) -> str | None:
+def fault_of(ids: list[int], size: int, unknown: int | None) -> str | None:
+    """Why a model of ``size`` tokens cannot read these ids; ``unknown`` is what it says for what it does not know."""
     if len(ids) == 0:
         return "no tokens"
     if unknown is not None and unknown in ids:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import ceil
 from typing import Any
 
 from interp_assert import Measurement, Model, assert_beats_random_weights, assert_measured, assert_steers
@@ -12,6 +13,8 @@ from interp_assert.profiles import own_measurements
 from interp_assert.prompts import RepeatedTokenStream, continents, token_pool
 
 CLUSTERS = 64
+DEPTH = 0.75
+"""by which the lens claim wants facts to stand, such as those that are steered here"""
 OWN = own_measurements()
 
 
@@ -26,12 +29,14 @@ def test_kept_embeddings(interp_model: Model, interp_settings: dict[str, Any]) -
 
 
 def test_steering(interp_model: Model, interp_floor: Callable[..., Any], interp_settings: dict[str, Any]) -> None:
-    """The difference between prompts about Europe and about Asia, added to its stream, tips the answer.
+    """The difference between prompts about Europe and about Asia, added to its stream, tips the answer. After three
+    quarters of the blocks: the continent of a country is a fact, and one that is not there yet cannot be moved.
 
     Another share of prompts that must follow: ``--interp-floor controls/steering=0.9``.
     """
     floor = interp_floor("controls/steering", default=0.75)
-    assert_steers(interp_model, continents(), target=("Europe", "Asia"), floor=floor, **interp_settings)
+    layer = ceil(DEPTH * int(interp_model.anatomy.n_blocks))
+    assert_steers(interp_model, continents(), target=("Europe", "Asia"), layer=layer, floor=floor, **interp_settings)
 
 
 if OWN:
