@@ -33,6 +33,7 @@ class LabelledTexts:
         labels: 0 or 1; both occur.
         groups: as many as texts.
         classes: what 0 and 1 mean.
+        simpler: the same question in fewer words, asked of models that do not know those of half of the groups.
 
     Raises UsageProblem for anything else, with the value and the remedy.
     """
@@ -42,6 +43,7 @@ class LabelledTexts:
     labels: tuple[int, ...]
     groups: tuple[str, ...]
     classes: tuple[str, str] = ("0", "1")
+    simpler: LabelledTexts | None = None
 
     def __post_init__(self) -> None:
         for field in ("texts", "labels", "groups", "classes"):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,7 +78,8 @@ def put_into_tokens(data: LabelledTexts, model: Model) -> LabelledRows:
     A group with a token that the model does not know is left out whole: without one of its texts its words would no
     longer be balanced between the classes. So is one with a text that has the tokens of a text in an earlier group (in
     other letters, to a tokenizer without capitals): on two sides of a split it would be known by heart. If one class is
-    left, nothing is.
+    left, nothing is. Where fewer than half of the groups are left, the ``simpler`` wording of the data is read, if
+    more of its groups are known.
 
     Raises UsageProblem if the model has no tokenizer, ContextTooShort naming the text that does not fit.
     """
@@ -87,6 +88,17 @@ def put_into_tokens(data: LabelledTexts, model: Model) -> LabelledRows:
         raise UsageProblem(
             f"{model.id} has no tokenizer, so texts cannot be put into its tokens; give wrap() a tokenizer"
         )
+    rows = _known(data, model, tokenizer)
+    if data.simpler is None or 2 * rows.n_groups >= data.n_groups:
+        return rows
+    simpler = _known(data.simpler, model, tokenizer)
+    if simpler.n_groups <= rows.n_groups:
+        return rows
+    known = f"{rows.n_groups} of {data.n_groups} groups in everyday words are in its vocabulary"
+    return replace(simpler, note=f"in the wording for small vocabularies ({known}): {simpler.note}")
+
+
+def _known(data: LabelledTexts, model: Model, tokenizer: Any) -> LabelledRows:
     bos, size, unknown = bos_id(model), int(model.vocab_size), tokenizer.unk_token_id
     encoded = tokenizer(list(data.texts), add_special_tokens=False)["input_ids"]
     rows: list[tuple[int, ...]] = []

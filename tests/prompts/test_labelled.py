@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,18 @@ def test_a_group_with_an_unknown_word_is_left_out_whole_and_counted() -> None:
     assert rows.rows == ((3, 4), (3, 5))
     assert rows.dropped == {"h": "unknown token"}
     assert rows.note.endswith("1 of 2 groups are in its vocabulary; groups left out: 1 x unknown token")
+
+
+def test_where_few_groups_are_known_the_simpler_wording_is_read() -> None:
+    tokenizer = metaspace_tokenizer(["a", "▁b", "▁c", "d"])
+    wordy = replace(texts(texts=("a x", "a y", "d x", "d y")), simpler=texts())
+    rows = put_into_tokens(wordy, open_model(tokenizer))
+    assert rows.texts == texts().texts
+    assert rows.note.startswith("in the wording for small vocabularies (0 of 2 groups in everyday words are in its")
+    half = replace(wordy, texts=("a b", "a c", "d x", "d y"))
+    assert put_into_tokens(half, open_model(tokenizer)).texts == half.texts[:2]
+    neither = replace(wordy, simpler=texts(texts=("a z", "d z", "b z", "c z")))
+    assert put_into_tokens(neither, open_model(tokenizer)).note.count("0 of 2") == 1
 
 
 def test_if_one_class_is_left_nothing_is() -> None:
