@@ -42,7 +42,7 @@ class Compared:
 
     pi: float
     margin: float
-    """VE by which a document must be explained better than by PCA or by frozen atoms"""
+    """on the scale -log(1 - VE), by which a document must be explained better than by PCA or by frozen atoms"""
     levels: ErrorLevels
     twin_documents: int
     """the first documents, on which model and twins are compared"""

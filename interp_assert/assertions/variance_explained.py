@@ -37,8 +37,8 @@ class VarianceDefaults:
     """share of documents that must be explained that well"""
     length: int = 64
     """ids of a document"""
-    margin: float = 0.05
-    """VE by which a document must be explained better than by PCA and by frozen atoms"""
+    margin: float = TWIN_MARGIN
+    """on the scale -log(1 - VE), by which a document must be explained better than by PCA and by frozen atoms"""
     first_batch: int = 64
     """documents judged before the gates are first asked; doubled from then on"""
     twin_documents: int = 64

@@ -62,7 +62,7 @@ def on_scores(k: int, share: float, *, pca: float = 1.0, frozen: float = 1.0, se
     controls: list[ControlResult] = []
     for control, ahead in ((pca_control(8, *rest), pca), (frozen_decoder_control(*rest), frozen)):
         better = rng.random(DOCUMENTS) < ahead
-        control.update(explained, explained - np.where(better, 0.1, 0.0))
+        control.update(explained, 1.0 - (1.0 - explained) * np.where(better, 1.5, 1.0))
         controls.append(control.result(0.5))
     return combine(gate.outcome, controls)
 
