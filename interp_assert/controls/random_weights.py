@@ -67,7 +67,8 @@ def random_weights(
     }
     compared = None if broken else _compared(own, scores, own.scale.margin if margin is None else margin, level)
     if compared is None:
-        reason = broken or "neither the twins' scores nor their clusters differ at all, which shows no spread"
+        alike = "a single number of a single twin" if len(scores) == 1 else "scores that are the same on every twin"
+        reason = broken or f"{alike} shows no spread; a value for each cluster would"
         return ControlResult(
             "random_weights", Outcome.INCONCLUSIVE, own.value, None, None, own.n, True, True, reason, details
         )

@@ -6,8 +6,17 @@ from collections.abc import Callable
 from math import ceil
 from typing import Any
 
-from interp_assert import Measurement, Model, assert_beats_random_weights, assert_measured, assert_steers
-from interp_assert.assertions import InterpAssertionError
+from interp_assert import (
+    InterpAssertionError,
+    InterpError,
+    Measurement,
+    Model,
+    NotApplicable,
+    Outcome,
+    assert_beats_random_weights,
+    assert_measured,
+    assert_steers,
+)
 from interp_assert.measures import measure_repeated_accuracy
 from interp_assert.profiles import own_measurements
 from interp_assert.prompts import RepeatedTokenStream, continents, token_pool
@@ -42,21 +51,24 @@ def test_steering(interp_model: Model, interp_floor: Callable[..., Any], interp_
 if OWN:
 
     def test_own(interp_model: Model, interp_settings: dict[str, Any]) -> None:
-        """What other packages measure (entry points ``interp_assert.measures``): each better than on its null input and
-        than its random-weight twins. One without a null input is only compared with twins.
+        """What is measured besides (``register_measurement``, entry points ``interp_assert.measures``): each better
+        than on its null input and than its random-weight twins. One without a null input is only compared with twins.
+
+        All of them are judged. The worst decides: what a model lacks for one is no excuse for another.
         """
         settings = {name: interp_settings[name] for name in ("levels", "seed")}
-        failures = []
+        failures: list[InterpError | InterpAssertionError] = []
         for measure in OWN:
             try:
                 if measure.null is None:
                     assert_beats_random_weights(measure, interp_model, check=measure.name, **settings)
                 else:
                     assert_measured(measure, interp_model, **interp_settings)
-            except InterpAssertionError as failure:
+            except (InterpError, InterpAssertionError) as failure:
                 failures.append(failure)
-        if failures:
-            raise failures[0]
+        lacking = [failure for failure in failures if isinstance(failure, NotApplicable)]
+        if len(lacking) < len(failures) or len(lacking) == len(OWN):
+            raise min(failures, key=severity)
 
 
 def beats_twins(model: Model, scheme: str, check: str, settings: dict[str, Any]) -> None:
@@ -72,3 +84,10 @@ def beats_twins(model: Model, scheme: str, check: str, settings: dict[str, Any])
     assert_beats_random_weights(
         induction, model, name="induction accuracy", check=check, scheme=scheme, levels=levels, seed=seed
     )
+
+
+def severity(failure: Exception) -> int:
+    """An error goes before FAIL, that before INCONCLUSIVE, and what is lacking comes last."""
+    if not isinstance(failure, InterpAssertionError):
+        return 0
+    return [Outcome.FAIL, Outcome.INCONCLUSIVE, Outcome.NOT_APPLICABLE].index(failure.verdict.outcome) + 1

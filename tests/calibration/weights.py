@@ -29,7 +29,7 @@ def model() -> Model:
 
 def outcome(measure: Callable[[Model], object], k: int, **options: object) -> Outcome:
     try:
-        return assert_beats_random_weights(measure, model(), n=TWINS, seed=k, **options).outcome  # type: ignore[arg-type]
+        return assert_beats_random_weights(measure, model(), twins=TWINS, seed=k, **options).outcome  # type: ignore[arg-type]
     except InterpAssertionError as refused:
         return refused.verdict.outcome
 
