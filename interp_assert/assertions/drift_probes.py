@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..controls import bag_of_words, count_words
+from ..controls import bag_of_words, fit_words
 from ..errors import ContextTooShort
 from ..measures import ProbeScores, read_last
 from ..measures.probes import ProbeProblem
@@ -123,8 +123,8 @@ def _both(
 
 
 def _beats_words(task: ProbeTask, scores: ProbeScores, levels: ErrorLevels) -> Outcome:
-    counts = {"words": count_words(task.rows.texts, task.rows.rows, task.split)}
-    words = ProbeProblem(counts, task.split, standardise=False).fit(task.rows.labels)
+    rows = task.rows
+    words = fit_words(rows.texts, rows.rows, rows.labels, task.split, margin=DEFAULTS.margin)
     return bag_of_words(DEFAULTS.margin, levels).update(
         won(task, "probe", scores.chosen), won(task, "words", words.chosen)
     )

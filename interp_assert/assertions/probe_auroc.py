@@ -9,8 +9,8 @@ from ..controls import (
     PairedControl,
     TwinScore,
     bag_of_words,
-    count_words,
     embedding_layer,
+    fit_words,
     not_worse_than_diff_of_means,
     random_weights,
     shuffled_labels,
@@ -120,7 +120,7 @@ def assert_probe_auroc(
             controls,
             claim=claim,
             levels=levels,
-            details=details | probe_details(model, task, run.own) | {"batch_halvings": halved},
+            details=details | probe_details(model, task, run.own, run.words_scores) | {"batch_halvings": halved},
             cost=span.cost,
             layer=named_layer(run.own.sites[run.own.best], int(model.anatomy.n_blocks)),
             measurements=(run.won, run.won_by_words, run.won_by_embedding),
@@ -151,8 +151,7 @@ class _Run:
         self.means = self.problem.fit(labels, kind="diff_of_means")
         at_embedding = ProbeProblem({task.embedding: read[task.embedding]}, task.split)
         self.embedding_scores = at_embedding.fit(labels, kind=kind, seed=seed)
-        counts = {"words": count_words(rows.texts, rows.rows, task.split)}
-        self.words_scores = ProbeProblem(counts, task.split, standardise=False).fit(labels)
+        self.words_scores = fit_words(rows.texts, rows.rows, labels, task.split, margin=margin, pairs=True)
         self.won = won(task, check, self.own.chosen)
         self.won_by_words = won(task, f"{check} by a bag of words", self.words_scores.chosen)
         self.won_by_embedding = won(task, f"{check} at the embedding", self.embedding_scores.chosen)

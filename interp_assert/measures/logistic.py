@@ -62,7 +62,7 @@ def fit_logistic(
 
     w, z = result.clone(), x.new_zeros(layers, problems, count)
     p = torch.full_like(z, 0.5)
-    gradient = _gradient((p - y) / count, x)
+    gradient = _gradient(p - y, x)
     evened = even(gradient, p, left)
     square = (gradient * evened).sum(-1, keepdim=True)
     enough = tolerance**2 * square
@@ -83,7 +83,7 @@ def fit_logistic(
         w = torch.addcmul(w, step, direction)
         z = torch.addcmul(z, step, along)
         p = torch.sigmoid(z)
-        gradient = torch.addcmul(_gradient((p - y) / count, x), penalty, w)
+        gradient = torch.addcmul(_gradient(p - y, x), penalty, w)
         following = even(gradient, p, left)
         after = (gradient * following).sum(-1, keepdim=True)
         turn = (after - (gradient * evened).sum(-1, keepdim=True)) / square.clamp_min(_TINY)
@@ -96,9 +96,12 @@ def fit_logistic(
 
 
 def _gradient(errors: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """The mean over examples. Counts that both classes share add up to 0 to the last bit if they are divided last, and
+    then no weight is ever moved by rounding.
+    """
     import torch
 
-    return torch.cat([errors @ x, errors.sum(-1, keepdim=True)], -1)
+    return torch.cat([errors @ x, errors.sum(-1, keepdim=True)], -1) / x.shape[1]
 
 
 def _line_search(
