@@ -8,7 +8,7 @@ import torch
 from oracles import steering_linear
 
 from interp_assert.errors import ContextTooShort, NonFiniteMeasurement, UsageProblem
-from interp_assert.measures import attribute_difference, patch_components
+from interp_assert.measures import attribute_difference, component_patching, patch_components
 from interp_assert.models import wrap
 
 from .small import gpt2, mamba
@@ -65,13 +65,12 @@ def test_one_component_by_hand(make) -> None:
     assert np.abs(found.effects).min() > 1e-7
 
 
-def test_impossible_rows_and_broken_models_are_refused() -> None:
+def test_impossible_rows_and_logits_that_are_no_numbers_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     model = gpt2()
     with pytest.raises(UsageProblem, match="both classes, 0 and 1, needed"):
         patch_components(model, ROWS, [1] * 6, TARGET)
     with pytest.raises(ContextTooShort, match="use shorter texts"):
         patch_components(model, [[1] * 65, [2]], [0, 1], TARGET)
-    assert model.anatomy.n_blocks == 2
-    model.module.transformer.h[1].mlp.c_proj.bias.data[0] = float("nan")  # type: ignore[union-attr]
-    with pytest.raises(NonFiniteMeasurement):
+    monkeypatch.setattr(component_patching, "in_full", lambda logits: logits * float("nan"))
+    with pytest.raises(NonFiniteMeasurement, match="not finite"):
         patch_components(model, ROWS, LABELS, TARGET)
