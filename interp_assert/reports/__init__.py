@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from .profile import blanks, figures_markdown, figures_table, legend
+from .profile import blanks, figures_markdown, figures_table, figures_text, legend
 from .table import not_passed, profile_table, traps
 
-__all__ = ["blanks", "figures_markdown", "figures_table", "legend", "not_passed", "profile_table", "traps"]
+__all__ = [
+    "blanks",
+    "figures_markdown",
+    "figures_table",
+    "figures_text",
+    "legend",
+    "not_passed",
+    "profile_table",
+    "traps",
+]

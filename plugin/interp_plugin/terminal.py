@@ -3,6 +3,7 @@ that is not PASS."""
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -55,7 +56,7 @@ class TerminalReport:
             self._say(terminalreporter, f"results written to {self.plan.json}")
 
     def _report(self, terminalreporter: Any, results: Results) -> None:
-        from interp_assert.reports.profile import blanks, figures_table, legend
+        from interp_assert.reports.profile import figures_text
         from interp_assert.reports.table import not_passed, profile_table, traps
 
         table = profile_table(results)
@@ -64,9 +65,9 @@ class TerminalReport:
             terminalreporter.write_line(printable(table))
         for line in (*not_passed(results), *traps(results)):
             terminalreporter.write_line(printable(line))
-        if profiles := figures_table(results):
+        if results.profiles:
             terminalreporter.section("interp: profile")
-            for line in (*profiles.splitlines(), "", *legend(results), *blanks(results)):
+            for line in figures_text(results, shutil.get_terminal_size(fallback=(120, 24)).columns):
                 terminalreporter.write_line(printable(line))
         inconclusive = results.run["tests"]["inconclusive"]
         if inconclusive:

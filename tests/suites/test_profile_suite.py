@@ -12,6 +12,7 @@ def test_every_model_has_its_row_and_nothing_is_decided(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("COLUMNS", "400")
     save(llama(), pytester.path / "small", tokenizer=False)
     pytester.makeconftest(
         """
