@@ -12,8 +12,8 @@ import numpy as np
 from ..controls import TwinScore, random_weights
 from ..errors import NonFiniteMeasurement, UsageProblem
 from ..measures.own import OwnMeasurement, as_values
-from ..stats import BadMeasurement, ControlResult, ErrorLevels, Measurement, Outcome, Verdict
-from .asked import levels_of, model_of, seed_of, twins_of
+from ..stats import BadMeasurement, Budget, ControlResult, ErrorLevels, Measurement, Outcome, Verdict
+from .asked import budget_of, levels_of, model_of, seed_of, twins_of
 from .engine import halvings
 from .errors import InterpAssertionError
 from .progress import report
@@ -46,6 +46,7 @@ def assert_beats_random_weights(
     direction: Literal["higher", "lower"] = "higher",
     name: str | None = None,
     check: str = CHECK,
+    budget: Budget | str | int | None = None,
     levels: ErrorLevels | None = None,
     seed: int = 0,
 ) -> Verdict:
@@ -56,7 +57,8 @@ def assert_beats_random_weights(
     same prompts and seeds every time. (What was trained on the model before, outside of ``measure``, is of no use to a
     twin: compared so, anything passes.) With ``train`` it is called as ``measure(model, train(model))``. It returns a
     Measurement, one value per independent cluster, or a single number; or it is a measurement made by
-    ``@measurement``, which is taken on its first 64 prompts.
+    ``@measurement``, which is taken on its first 64 prompts (fewer, if the ``budget`` allows fewer clusters; how many
+    prompts a function measures is its own affair).
 
     Values with a range (``lo``, ``hi``, or that of the Measurement) are compared on the logit scale, where the model's
     odds must exceed the prediction for one more twin by a factor of e^0.25; others as they are, with a ``margin`` of 0.
@@ -70,6 +72,7 @@ def assert_beats_random_weights(
     finite.
     """
     model, levels, seed, twins = model_of(model), levels_of(levels), seed_of(seed), twins_of(twins)
+    most = min(CLUSTERS, budget_of(budget).clusters)
     _check(measure, train, margin, direction, lo, hi, check)
     called = _called(measure, name)
     claim = f"{called} is {direction} than that of models of the same shape with random weights ({scheme})"
@@ -77,7 +80,7 @@ def assert_beats_random_weights(
 
     def scored(subject: Model) -> TwinScore:
         try:
-            returned = _measured(measure, subject, train, seed)
+            returned = _measured(measure, subject, train, most, seed)
         except InterpAssertionError as failure:
             if failure.verdict.outcome is Outcome.NOT_APPLICABLE:
                 raise
@@ -158,11 +161,11 @@ def as_score(
     return TwinScore.of(Measurement(name, 1, ids, values, lo, hi, "score", direction))
 
 
-def _measured(measure: Any, subject: Model, train: Callable[[Model], Any] | None, seed: int) -> Any:
+def _measured(measure: Any, subject: Model, train: Callable[[Model], Any] | None, most: int, seed: int) -> Any:
     if isinstance(measure, OwnMeasurement):
         if train is not None:
             raise UsageProblem(f"{measure.name} trains by itself; declare @measurement(..., train=...)")
-        clusters = measure.clusters(subject, seed).take(0, CLUSTERS)
+        clusters = measure.clusters(subject, seed).take(0, most)
         return measure.measure(subject, clusters, trained=measure.trained(subject, seed))
     return measure(subject) if train is None else measure(subject, train(subject))
 

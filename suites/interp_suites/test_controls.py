@@ -56,12 +56,11 @@ if OWN:
 
         All of them are judged. The worst decides: what a model lacks for one is no excuse for another.
         """
-        settings = {name: interp_settings[name] for name in ("levels", "seed")}
         failures: list[InterpError | InterpAssertionError] = []
         for measure in OWN:
             try:
                 if measure.null is None:
-                    assert_beats_random_weights(measure, interp_model, check=measure.name, **settings)
+                    assert_beats_random_weights(measure, interp_model, check=measure.name, **interp_settings)
                 else:
                     assert_measured(measure, interp_model, **interp_settings)
             except (InterpError, InterpAssertionError) as failure:
@@ -75,15 +74,12 @@ def beats_twins(model: Model, scheme: str, check: str, settings: dict[str, Any])
     """Accuracy on the second copy of random tokens, against twins with weights of this scheme. (The claim in
     ``circuits`` compares it with twins whose weights are drawn anew.)
     """
-    levels, seed = settings["levels"], settings["seed"]
 
     def induction(subject: Model) -> Measurement:
-        clusters = RepeatedTokenStream(token_pool(subject), seed=seed).take(0, CLUSTERS)
+        clusters = RepeatedTokenStream(token_pool(subject), seed=settings["seed"]).take(0, CLUSTERS)
         return measure_repeated_accuracy(subject, clusters)
 
-    assert_beats_random_weights(
-        induction, model, name="induction accuracy", check=check, scheme=scheme, levels=levels, seed=seed
-    )
+    assert_beats_random_weights(induction, model, name="induction accuracy", check=check, scheme=scheme, **settings)
 
 
 def severity(failure: Exception) -> int:

@@ -119,6 +119,8 @@ def test_a_decorated_measurement_is_taken_on_its_own_prompts() -> None:
     assert verdict.outcome is Outcome.PASS
     assert verdict.details["quantity"] == "my score"
     assert seen == [64] * 4
+    assert_beats_random_weights(mine, MODEL, twins=3, budget=40)
+    assert seen[4:] == [40] * 4
 
 
 def test_a_twin_that_cannot_be_measured_decides_nothing_and_is_named() -> None:

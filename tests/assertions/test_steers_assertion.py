@@ -257,7 +257,7 @@ def test_impossible_arguments_are_refused(options: dict[str, Any], message: str)
 
 
 def test_data_of_another_kind_is_refused() -> None:
-    with pytest.raises(UsageProblem, match="data is a list; make LabelledTexts"):
+    with pytest.raises(UsageProblem, match="data is a list; give LabelledTexts, the name of a shipped set"):
         assert_steers(linear(), [("a", 1)], target=("up", "down"))  # type: ignore[arg-type]
 
 
