@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from ..controls import embedding_site
 from ..errors import ContextTooShort, SiteNotAvailable, UsageProblem
 from ..measures.probes import KINDS
 from ..models.sites import block_of, part_of
-from ..prompts import LabelledRows, LabelledTexts, labelled_set
+from ..prompts import SHIPPED_SETS, LabelledRows, LabelledTexts, labelled_set
 from ..prompts.labelled_tokens import left_out
 from ..stats import Pairs, Split, pair_up, split_by_group
 from ..stats.splits import PARTS
@@ -67,6 +68,8 @@ class ProbeTask:
 
 def data_of(data: object) -> LabelledTexts:
     """A data set, or the shipped one of that name."""
+    if isinstance(data, str) and data not in SHIPPED_SETS and Path(data).suffix:
+        raise UsageProblem(f"data={data!r} is no shipped set; of a file give read_labelled({data!r})")
     if isinstance(data, str):
         return labelled_set(data)
     if not isinstance(data, LabelledTexts):
@@ -91,6 +94,8 @@ def probe_task(
 
     Raises UsageProblem for a layer that is no block, or parts that cannot be made or that share a group.
     """
+    if split is not None and not isinstance(split, Split):
+        raise UsageProblem(f"split is a {type(split).__name__}; give Split(train, select, test), of each the places")
     if split is not None:
         split.check(data.labels, data.groups)
     sites = _sites(model, layer)
@@ -141,7 +146,8 @@ def _sites(model: Model, layer: str | int) -> tuple[str, ...] | str:
         except SiteNotAvailable as problem:
             return str(problem)
         return sites if "logits" not in sites else "logits are no activations; name a site inside the model"
-    if isinstance(layer, bool) or not (layer == "best" or (isinstance(layer, int) and 1 <= layer <= n_blocks)):
+    whole = isinstance(layer, (int, np.integer)) and not isinstance(layer, bool)
+    if layer != "best" and not (whole and 1 <= int(layer) <= n_blocks):
         raise UsageProblem(
             f"layer={layer!r} must be 'best', a block from 1 to {n_blocks}, or a site such as 'blocks.0.mlp.out'"
         )

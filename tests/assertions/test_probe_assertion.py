@@ -145,12 +145,35 @@ def test_a_random_model_passes_no_shipped_claim() -> None:
         assert verdict.outcome in (Outcome.FAIL, Outcome.INCONCLUSIVE), verdict
 
 
+def of_gpt2_small(texts: Sequence[str]) -> Model:
+    """Twelve blocks of width 768, random as transformers makes them."""
+    return random_reader(texts, n_embd=768, n_layer=12, n_head=12, initializer_range=0.02)
+
+
+def test_a_random_gpt2_small_passes_no_claim() -> None:
+    """What its positions tell it reads nearly without fault, beyond words, embedding and chance: the twins refuse it.
+    Of sixteen sentences nothing is decided.
+    """
+    order = [(f"a{i} {words}", label, f"g{i}") for i in range(90) for label, words in enumerate(("! up .", "up ! ."))]
+    data = LabelledTexts("positions", *zip(*order, strict=True))
+    model = of_gpt2_small(data.texts)
+    verdict = verdict_of(assert_probe_auroc, model, data, twins=2)
+    assert verdict.details["auroc"] > 0.95
+    assert verdict.claim_outcome is Outcome.PASS
+    found = {c.name: c.outcome for c in verdict.controls}
+    assert all(found[name] is Outcome.PASS for name in ("bag_of_words", "embedding", "shuffled_labels"))
+    assert found["random_weights"] is not Outcome.PASS
+    assert verdict.outcome is not Outcome.PASS
+    few = verdict_of(assert_probe_auroc, model, data.only(range(16)), twins=1)
+    assert few.claim_outcome is Outcome.INCONCLUSIVE
+    assert few.outcome is not Outcome.PASS
+
+
 @pytest.mark.calibration
 def test_a_random_gpt2_small_passes_no_shipped_claim() -> None:
-    """Twelve blocks of width 768; minutes."""
+    """Minutes."""
     sets = [spaced(name) for name in SHIPPED_SETS]
-    shape = {"n_embd": 768, "n_layer": 12, "n_head": 12, "initializer_range": 0.02}
-    model = random_reader([text for data in sets for text in data.texts], **shape)
+    model = of_gpt2_small([text for data in sets for text in data.texts])
     for data in sets:
         verdict = verdict_of(assert_probe_auroc, model, data, twins=2, budget="quick")
         told = {c.name: c.outcome.value for c in verdict.controls}
@@ -179,7 +202,7 @@ def test_sixteen_sentences_that_are_told_apart_in_training_decide_nothing() -> N
 
 
 def test_one_block_or_one_site_is_judged_alone() -> None:
-    assert outcomes(model=KNOWING, data=TEXTS, layer=1, twins=2)["claim"] is not Outcome.PASS
+    assert outcomes(model=KNOWING, data=TEXTS, layer=np.int64(1), twins=2)["claim"] is not Outcome.PASS
     verdict = assert_probe_auroc(KNOWING, TEXTS, layer="blocks.1.attn.out")
     assert verdict.layer == "blocks.1.attn.out"
     assert len(verdict.details["by_block"]) == 1
@@ -276,6 +299,8 @@ def longer() -> LabelledTexts:
         ({"probe": "svm"}, "no probe 'svm'; there are linear, diff_of_means, mlp"),
         ({"data": "humour"}, "no shipped data set 'humour'"),
         ({"data": ["a", "b"]}, "data is a list; give LabelledTexts"),
+        ({"data": "mine.csv"}, r"no shipped set; of a file give read_labelled\('mine.csv'\)"),
+        ({"split": ([0, 1], [2, 3], [4, 5])}, r"split is a tuple; give Split\(train, select, test\)"),
         ({"data": TEXTS.only([0, 1, 2, 3])}, "2 groups of class 0: train, select and test need one each"),
         ({"data": TEXTS.only(range(12))}, "the test part of 'order' has 3 groups, which make 1 disjoint pairs"),
         ({"twins": 0}, "twins=0"),
