@@ -189,14 +189,17 @@ class CoderRun:
 
     def _retrained(self, twin: Model, documents: Sequence[tuple[str, Sequence[int]]]) -> TwinScore:
         from ..coders.metrics import evaluate_coders
-        from ..coders.stream import ActivationStream
+        from ..coders.stream import ActivationStream, NothingVaries
         from ..coders.training import fit_coders
 
         assert self.recipe is not None
         reader = self.reader.on(twin)
-        stream = ActivationStream(reader, self.rows, seed=self.seed)
-        [coder] = fit_coders(stream, [self.recipe])
-        [scores] = evaluate_coders(reader, [coder], documents, stream.mean)
+        try:
+            stream = ActivationStream(reader, self.rows, seed=self.seed)
+            [coder] = fit_coders(stream, [self.recipe])
+            [scores] = evaluate_coders(reader, [coder], documents, stream.mean)
+        except NothingVaries as problem:  # of the twin, not of the request
+            raise NonFiniteMeasurement(str(problem)) from problem
         return _as_twin_score(scores)
 
     def _prepare(self, first: Sequence[tuple[str, Sequence[int]]]) -> None:

@@ -140,6 +140,7 @@ class _Trainee:
             )
         self.coder.fold_scale(self.stream.scale)
         self.coder.requires_grad_(False).eval()
+        self.coder.site, self.coder.head = reader.site, reader.head
         self.coder.origin = Origin(
             reader.model.id, reader.site, replace(self.recipe), reader.head, documents, self.stream.vectors, loss
         )
