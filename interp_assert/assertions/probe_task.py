@@ -29,6 +29,9 @@ with which a probe that is never wrong can just be told from chance"""
 _LOOKED_AT = 8
 """times the groups of the budget, which are put into tokens to find those that the model knows"""
 
+_OF_A_GROUP = 16
+"""texts at most, so that memory is bounded by the budget; a pair takes one of a group, and more add little to a fit"""
+
 
 @dataclass(frozen=True, eq=False)
 class ProbeTask:
@@ -116,7 +119,7 @@ def probe_task(
             f"({left_out(rows.dropped)})"
         )
     if split is None:
-        rows = rows.some_groups(most_groups, seed)
+        rows = rows.some_groups(most_groups, seed).some_of_each_group(_OF_A_GROUP, seed)
         split = split_by_group(rows.labels, rows.groups, seed=seed)
     else:
         split = _among(split, rows)

@@ -61,14 +61,33 @@ class LabelledRows:
             return self
         chosen = set(self.data.some_groups(most, seed).groups)
         places = [i for i, group in enumerate(self.groups) if group in chosen]
-        note = f"{self.note}; the budget allows {most} of {self.n_groups} groups, drawn with seed {seed}"
+        return self._only(places, f"the budget allows {most} of {self.n_groups} groups, drawn with seed {seed}")
+
+    def some_of_each_group(self, most: int, seed: int = 0) -> LabelledRows:
+        """At most ``most`` texts of each group, drawn with this seed; as many of either class as there are of the rarer
+        one, if that allows.
+        """
+        held: dict[str, tuple[list[int], list[int]]] = {}
+        for place, group in enumerate(self.groups):
+            held.setdefault(group, ([], []))[int(self.labels[place])].append(place)
+        if self.data is None or all(len(lower) + len(upper) <= most for lower, upper in held.values()):
+            return self
+        rng = np.random.default_rng([seed, 0x7E87])
+        places: list[int] = []
+        for _, classes in sorted(held.items()):
+            lower, upper = ([members[i] for i in rng.permutation(len(members))] for members in classes)
+            of_lower = max(most - len(upper), min(len(lower), most // 2))
+            places += lower[:of_lower] + upper[: most - min(len(lower), of_lower)]
+        return self._only(sorted(places), f"at most {most} texts of a group, drawn with seed {seed}")
+
+    def _only(self, places: list[int], why: str) -> LabelledRows:
         return LabelledRows(
-            self.data.only(places),
+            None if self.data is None else self.data.only(places),
             tuple(self.rows[i] for i in places),
             self.labels[places],
             tuple(self.kept[i] for i in places),
             self.dropped,
-            note,
+            f"{self.note}; {why}",
         )
 
 

@@ -14,6 +14,7 @@ from oracles import probe_gpt2
 from prompts.words import metaspace_tokenizer
 
 from interp_assert.assertions import InterpAssertionError, NotApplicable, assert_probe_auroc
+from interp_assert.assertions.probe_task import probe_task
 from interp_assert.errors import NonFiniteMeasurement, UsageProblem
 from interp_assert.measures import read_last
 from interp_assert.models import Model, wrap
@@ -229,6 +230,26 @@ def test_the_budget_is_a_number_of_groups_and_says_so() -> None:
     assert small.needed is not None
     assert small.needed > small.n
     assert "even without a fault it takes 34 clusters, and there were 15" in small.reason
+
+
+def test_what_is_read_and_put_into_tokens_is_bounded_by_the_budget() -> None:
+    """Of 60 groups of 100 texts eight times the seven of the budget are put into tokens, and of seven 16 texts read."""
+    words = [f"a{i} b{j}" for i in range(100) for j in range(60)]
+    many = LabelledTexts("many", words, [i % 2 for i in range(6000)], [f"g{i // 100}" for i in range(6000)])
+    model, seen = probe_gpt2.build(3.0, 100), []
+    encode = type(model.tokenizer).__call__
+
+    def counting(self: Any, texts: list[str], **options: Any) -> Any:
+        seen.append(len(texts))
+        return encode(self, texts, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(model.tokenizer), "__call__", counting)
+        task = probe_task(model, many, "best", None, 7, 0)
+    assert not isinstance(task, str)
+    assert seen == [5600]  # 8 * 7 of 60 groups of 100
+    assert len(task.rows.rows) == 7 * 16
+    assert "at most 16 texts of a group" in task.rows.note
 
 
 def test_a_split_of_ones_own_is_used_as_it_is() -> None:

@@ -74,6 +74,22 @@ def test_a_limit_keeps_groups_whole_and_classes_in_proportion() -> None:
     assert data.some_groups(60) is data
 
 
+@pytest.mark.parametrize(("lower", "upper", "left"), [(9, 9, (3, 3)), (9, 2, (4, 2)), (1, 9, (1, 5)), (0, 9, (0, 6))])
+def test_of_a_large_group_as_many_of_either_class_are_drawn(lower: int, upper: int, left: tuple[int, int]) -> None:
+    marks = [0] * lower + [1] * upper + [0, 1]
+    words = [f"w{i}" for i in range(len(marks))]
+    data = LabelledTexts("large", words, marks, ["g"] * (lower + upper) + ["h", "h"])
+    rows = put_into_tokens(data, open_model(metaspace_tokenizer(words)))
+    some = rows.some_of_each_group(6, seed=1)
+    held = [(group, int(label)) for group, label in zip(some.groups, some.labels, strict=True)]
+    assert (held.count(("g", 0)), held.count(("g", 1))) == left
+    assert held[-2:] == [("h", 0), ("h", 1)]
+    assert [words[i] for i in some.kept] == list(some.texts)
+    assert "at most 6 texts of a group" in some.note
+    assert some.kept == rows.some_of_each_group(6, seed=1).kept
+    assert rows.some_of_each_group(20) is rows
+
+
 def test_texts_become_ids_with_bos_in_front() -> None:
     tokenizer = metaspace_tokenizer(["a", "d", "▁b", "▁c"])
     rows = put_into_tokens(texts(), open_model(tokenizer))
