@@ -34,7 +34,8 @@ def story(verdict: Verdict) -> str:
         lines += ["", "  controls"]
         lines += [f"    {_control(control)}" for control in verdict.controls]
     if verdict.needed is not None:
-        lines += ["", f"  A decision would probably need {verdict.needed} clusters in all; raise the budget."]
+        remedy = safe_line(verdict.details.get("remedy", "raise the budget"))
+        lines += ["", f"  A decision would probably need {verdict.needed} clusters in all; {remedy}."]
     by_block = verdict.details.get("by_block")
     if by_block:
         lines += ["", "  by block", *(f"    {line}" for line in table(by_block))]

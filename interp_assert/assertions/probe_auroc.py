@@ -17,17 +17,17 @@ from ..controls import (
 )
 from ..measures import ProbeScores, read_last
 from ..measures.probes import ProbeProblem
-from ..prompts import LabelledTexts
+from ..prompts import SHIPPED_SETS, LabelledTexts, labelled_set
 from ..stats import Budget, ControlResult, ErrorLevels, Split, Verdict
 from .asked import budget_of, levels_of, model_of, seed_of, share_of, twins_of
 from .engine import halvings
 from .judging import judged
 from .paired_claim import PairedClaim
 from .probe_compared import as_twin_score, or_no_better, won
-from .probe_report import probe_details
+from .probe_report import more_groups, probe_details
 from .probe_task import ProbeTask, data_of, kind_of, named_layer, probe_task
 from .progress import report
-from .reasons import changed_settings, not_applicable, reproduce
+from .reasons import Named, changed_settings, not_applicable, reproduce
 from .recording import conclude
 
 if TYPE_CHECKING:
@@ -99,14 +99,16 @@ def assert_probe_auroc(
     if model.identity.kind != "module" and split is None:
         changed = changed_settings(allowed, levels, twins, scheme, DEFAULTS.scheme)
         asked = {"layer": None if layer == "best" else layer, "probe": None if probe == "linear" else probe}
+        given = Named("data") if data.name not in SHIPPED_SETS or data != labelled_set(data.name) else data.name
         details["reproduce"] = reproduce(
-            "assert_probe_auroc", model.id, data=data.name, floor=floor, margin=margin, seed=seed, **asked, **changed
+            "assert_probe_auroc", model.id, data=given, floor=floor, margin=margin, seed=seed, **asked, **changed
         )
     with model.metered() as span, halvings() as halved:
         report(check, model.id, 0, 1)
         task = probe_task(model, data, layer, split, allowed.clusters, seed)
         if isinstance(task, str):
             return conclude(not_applicable(check, model, None, claim, task, levels, details, span.cost))
+        details["remedy"] = more_groups(task, allowed.clusters if split is None else None)
         run = _Run(model, task, check, probe, floor, margin, levels, seed)
         run.decide()
         controls = [run.words_result(), run.embedding_result(), run.shuffled()]

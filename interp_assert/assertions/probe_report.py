@@ -12,7 +12,7 @@ from .probe_task import ProbeTask, named_layer
 if TYPE_CHECKING:
     from ..models import Model
 
-__all__ = ["LEVEL", "probe_details"]
+__all__ = ["LEVEL", "more_groups", "probe_details"]
 
 LEVEL = 0.05
 """of the intervals that are reported: 95 %"""
@@ -58,3 +58,10 @@ def probe_details(
             "data": counts["data_note"],
         },
     }
+
+
+def more_groups(task: ProbeTask, allowed: int | None) -> str:
+    """How to come by more clusters: ``allowed`` is the number of groups that the budget allows, if it has a say."""
+    tested, groups = len(set(task.test_groups)), task.rows.n_groups
+    remedy = "raise the budget" if allowed is not None and groups >= allowed else "give data of more groups"
+    return f"a cluster is two groups of the test part, which has {tested} of {groups}: {remedy}"

@@ -14,10 +14,11 @@ from oracles import probe_gpt2
 from prompts.words import metaspace_tokenizer
 
 from interp_assert.assertions import InterpAssertionError, NotApplicable, assert_probe_auroc
+from interp_assert.assertions.message import story
 from interp_assert.assertions.probe_task import probe_task
 from interp_assert.errors import NonFiniteMeasurement, UsageProblem
 from interp_assert.measures import read_last
-from interp_assert.models import Model, wrap
+from interp_assert.models import Model, load, wrap
 from interp_assert.prompts import SHIPPED_SETS, LabelledTexts, labelled_set
 from interp_assert.stats import Outcome, Split, split_by_group
 from interp_assert.stats.auroc import auroc
@@ -350,3 +351,26 @@ def test_the_message_tells_the_whole_story() -> None:
     told = str(failure.value)
     for part in ("probes/order", "bag_of_words", "embedding", "shuffled_labels", "random_weights", "by block", "pairs"):
         assert part in told
+    assert (
+        "no model   words 0.500, words and lengths 0.500, words and their pairs 0.500; held against the probe: words"
+        in told
+    )
+
+
+def test_it_says_how_to_come_by_more_clusters() -> None:
+    few = verdict_of(assert_probe_auroc, KNOWING, TEXTS.only(range(100)), floor=0.8, twins=1)
+    told = story(few)
+    assert f"need {few.needed} clusters in all; a cluster is two groups of the test part, which has 25 of 50" in told
+    assert "give data of more groups" in told
+    assert "raise the budget" in story(verdict_of(assert_probe_auroc, KNOWING, TEXTS, floor=0.8, twins=1, budget=60))
+
+
+def test_only_a_shipped_set_is_named_in_the_line_that_repeats_the_claim() -> None:
+    model = load("zoo:gpt2")
+    mine = LabelledTexts("truth", TEXTS.texts, TEXTS.labels, TEXTS.groups)
+    for data, said in (
+        ("number", "data='number', "),
+        (labelled_set("number"), "data='number', "),
+        (mine, "data=data, "),
+    ):
+        assert said in verdict_of(assert_probe_auroc, model, data, twins=1).details["reproduce"]
