@@ -20,7 +20,7 @@ __all__ = ["MOST_WORDS", "WITH_LENGTHS", "WITH_PAIRS", "WORDS", "bag_of_words", 
 MOST_WORDS = 4096
 """words and tokens that are counted, the most frequent ones"""
 
-WORDS, WITH_LENGTHS, WITH_PAIRS = "words", "words and lengths", "words and their pairs"
+WORDS, WITH_LENGTHS, WITH_PAIRS = "words", "words with lengths and ends", "words with their pairs"
 """what ``fit_words`` looks at; the last is told and never held against a probe"""
 
 _WORD = re.compile(r"\w+|[^\w\s]")
@@ -35,8 +35,8 @@ def bag_of_words(margin: float, levels: ErrorLevels) -> PairedControl:
         "bag_of_words",
         margin,
         levels,
-        note="AUROC of the probe - AUROC of logistic regression on counts of words and tokens (and on lengths, where "
-        "they tell more), on the same pairs",
+        note="AUROC of the probe - AUROC of logistic regression on counts of words and tokens (and on lengths and the "
+        "last word, where they tell more), on the same pairs",
     )
 
 
@@ -46,9 +46,9 @@ def fit_words(
     """Logistic regression on what a text shows without any model: its ``sites`` are ``WORDS``, ``WITH_LENGTHS`` and,
     with ``pairs``, ``WITH_PAIRS``.
 
-    ``best`` is the bag of words, or the one that knows lengths too if that is better on the select part by more than
-    ``margin``: lengths that tell nothing would put chance into what is a tie. Which words are neighbours is order, no
-    bag of words tells it, and so the pairs are never ``best``.
+    ``best`` is the bag of words, or the one that knows lengths and last words too if that is better on the select part
+    by more than ``margin``: lengths that tell nothing would put chance into what is a tie. Which words are neighbours
+    is order, no bag of words tells it, and so the pairs are never ``best``.
     """
     counts = count_words(texts, rows, split)
     features = {WORDS: counts, WITH_LENGTHS: np.concatenate([counts, _lengths(texts, rows, split)], axis=1)}
@@ -76,8 +76,8 @@ def _count_pairs(texts: Texts, rows: Rows, split: Split) -> NDArray[np.float32]:
 
 
 def _lengths(texts: Texts, rows: Rows, split: Split) -> NDArray[np.float32]:
-    """(text, feature) numbers of words, tokens, letters and capitals, in deviations of the training part, and for each
-    number of tokens, which is the place that is read, whether the text has it.
+    """(text, feature) numbers of words, tokens, letters and capitals, in deviations of the training part; and one-hot
+    what is read: the number of tokens, which is its place, the last mark or word, and the last word.
     """
     sizes = np.array(
         [
@@ -89,7 +89,10 @@ def _lengths(texts: Texts, rows: Rows, split: Split) -> NDArray[np.float32]:
     known = sizes[split.train]
     deviation = known.std(0)
     scaled = np.where(deviation > 0.0, (sizes - known.mean(0)) / np.where(deviation > 0.0, deviation, 1.0), 0.0)
-    each = _counted((_named("tokens", [len(row)]) for row in rows), split, MOST_WORDS)
+    said = [_words(text) for text in texts]
+    ends = [(("mark", words[-1:]), ("word", [word for word in words if word[-1].isalnum()][-1:])) for words in said]
+    read = ((("tokens", len(row)), *((kind, *last) for kind, last in end)) for row, end in zip(rows, ends, strict=True))
+    each = _counted(read, split, MOST_WORDS)
     return np.concatenate([scaled.astype(np.float32), each], axis=1)
 
 

@@ -189,8 +189,8 @@ MUTANTS: dict[str, tuple[Any, str, Any, Callable[[], None]]] = {
     "twins alias the trained weights": (twins, "twins", aliased, a_knowing_model_passes),
     "words not counted": (
         counting,
-        "count_words",
-        lambda texts, rows, split: np.zeros((len(texts), 1), dtype=np.float32),
+        "_counted",
+        lambda bags, split, most: np.zeros((len(list(bags)), 1), dtype=np.float32),
         words_are_refused,
     ),
     "weights not looked at": (activations, "fingerprint", lambda module: "same", changed_weights_are_read_anew),

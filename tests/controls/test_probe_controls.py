@@ -185,6 +185,17 @@ def test_a_label_in_the_length_or_in_the_capitals_is_held_against_the_probe(kind
     assert found.test[0] < found.test[found.best] - 0.05
 
 
+def test_a_label_in_the_last_word_is_held_against_the_probe_though_the_word_is_everywhere() -> None:
+    """Thirty words of which each ends texts of one class and stands in the middle of any."""
+    rng, labels, texts = RNG(0), np.arange(400) % 2, []
+    for number, y in enumerate(labels):
+        texts.append(f"{some_words(rng, 8)} w{2 * rng.integers(15) + y}{'.' if number % 3 else ''}")
+    found = told(texts, labels)
+    assert found.sites[found.best] == WITH_LENGTHS
+    assert found.test[found.best] > 0.95
+    assert found.test[0] < 0.85
+
+
 def test_a_label_in_the_words_is_left_to_the_words() -> None:
     rng, labels = RNG(0), np.arange(300) % 2
     found = told([f"{some_words(rng, 5)} {'good' if y else 'bad'}" for y in labels], labels)
