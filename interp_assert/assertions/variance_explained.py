@@ -185,6 +185,8 @@ def _check_given(
 def _site_of(model: Model, site: str | None, coder: Coder | None, kind: str) -> str:
     from ..coders import kind_named
 
+    if site is not None and not isinstance(site, str):
+        raise UsageProblem(f"site={site!r} must be a name, such as 'blocks.2.resid_post'")
     if site is not None:
         return site
     if coder is not None and coder.site is not None:

@@ -205,6 +205,6 @@ def kinds() -> dict[str, type[Coder]]:
 def kind_named(kind: str) -> type[Coder]:
     """The class of a kind; raises UsageProblem naming those that there are."""
     known = kinds()
-    if kind not in known:
+    if not isinstance(kind, str) or kind not in known:
         raise UsageProblem(f"no kind of coder {kind!r}; there are {', '.join(known)}")
     return known[kind]

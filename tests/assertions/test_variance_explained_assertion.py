@@ -20,6 +20,7 @@ from interp_assert.coders import Coder, Recipe, SiteReader, recipe_for
 from interp_assert.coders.rank1 import Rank1Coder
 from interp_assert.errors import NonFiniteMeasurement, UsageProblem
 from interp_assert.models import Model, wrap
+from interp_assert.models import twins as random_twins
 from interp_assert.prompts import SampledRows
 from interp_assert.stats import Outcome, Verdict
 
@@ -318,6 +319,8 @@ def test_a_site_that_is_the_same_on_all_tokens_is_no_verdict() -> None:
         ({"floor": float("nan")}, "floor=nan"),
         ({"pi": 1.0}, "pi=1.0"),
         ({"kind": "magic"}, "no kind of coder 'magic'"),
+        ({"kind": ["topk"]}, r"no kind of coder \['topk'\]"),
+        ({"site": 5}, "site=5 must be a name"),
         ({"kind": "jumprelu"}, "loaded, not trained"),
         ({"kind": "rank1", "site": "blocks.0.resid_post"}, "is a vector of 32"),
         ({"k": 200}, "k=200"),
@@ -334,25 +337,35 @@ def test_impossible_requests_are_named(options: dict[str, Any], match: str) -> N
         assert_sae_variance_explained(gpt2(), **options)
 
 
-@pytest.mark.shared
-@pytest.mark.parametrize(
-    ("recipe", "floor", "least", "low", "high"),
-    [
-        pytest.param(None, 0.88, 0.88, 0.68, 0.77, id="in full", marks=pytest.mark.calibration),
-        pytest.param({"steps": 200, "tokens": 8192}, 0.86, 0.87, 0.66, 0.74, id="half as long"),
-    ],
-)
-def test_a_real_model_is_explained_and_its_retrained_twins_are_not(
-    shared: Path, recipe: dict[str, Any] | None, floor: float, least: float, low: float, high: float
-) -> None:
-    """What the reference material says of this model: VE .90 at block 2, retrained on `resample` twins .71 to .74."""
-    model = load(str(shared / "models" / "stories260k"))
-    how = {"d_sae": 256, "k": 8} if recipe is None else {"recipe": recipe_for(64, d_sae=256, k=8, **recipe)}
-    found = assert_sae_variance_explained(model, site="blocks.2.resid_post", floor=floor, **how)
-    assert found.details["variance_explained"] >= least
-    twins = control(found, "random_weights")
-    assert twins.outcome is Outcome.PASS
-    assert all(low <= score <= high for score in twins.details["twin_scores"])
-    assert control(found, "init_twin").details["variance_explained"] > 0.9
-    assert control(found, "frozen_decoder").outcome is Outcome.PASS
-    assert found.details["cross_entropy"]["recovered_from_zero"] > 0.9
+@pytest.fixture(scope="module")
+def rows(shared: Path) -> SampledRows:
+    """What a real model writes, once for all tests."""
+    return SampledRows(load(str(shared / "models" / "stories260k")), 64)
+
+
+class TestARealModel:
+    """What the reference material says of it: VE .90 at block 2, retrained on `resample` twins .71 to .74."""
+
+    SITE = "blocks.2.resid_post"
+
+    @pytest.mark.shared
+    @pytest.mark.parametrize("twins", [3, pytest.param(5, marks=pytest.mark.calibration)])
+    def test_is_explained_and_its_retrained_twins_are_not(self, rows: SampledRows, twins: int) -> None:
+        how = {"d_sae": 256, "k": 8, "floor": 0.88, "twins": twins, "documents": rows}
+        found = assert_sae_variance_explained(rows.model, site=self.SITE, **how)  # type: ignore[arg-type]
+        assert found.details["variance_explained"] >= 0.88
+        against = control(found, "random_weights")
+        assert (against.outcome, len(against.details["twin_scores"])) == (Outcome.PASS, twins)
+        assert all(0.69 <= score <= 0.76 for score in against.details["twin_scores"])
+        assert control(found, "init_twin").details["variance_explained"] > 0.9
+        assert control(found, "frozen_decoder").outcome is Outcome.PASS
+        assert found.details["cross_entropy"]["recovered_from_zero"] > 0.9
+
+    @pytest.mark.shared
+    def test_one_of_its_twins_is_refused_by_the_others(self, rows: SampledRows) -> None:
+        recipe = recipe_for(64, d_sae=256, k=8, steps=100, tokens=4096)
+        with random_twins(rows.model, n=1, seed=5) as made:
+            found = judge(next(made), recipe=recipe, site=self.SITE, documents=rows, floor=0.5, length=64)
+        assert found.claim_outcome is Outcome.PASS
+        assert control(found, "random_weights").outcome is Outcome.FAIL
+        assert found.outcome is Outcome.FAIL
