@@ -101,4 +101,7 @@ def _control(control: ControlResult) -> str:
 
 def _profile(details: Any) -> list[str]:
     profile = details.get("profile")
-    return [] if not profile else [f"  {safe_line(name):<10} {safe_line(text)}" for name, text in profile.items()]
+    if not profile:
+        return []
+    width = max(10, *(len(safe_line(name)) for name in profile))
+    return [f"  {safe_line(name):<{width}} {safe_line(text)}" for name, text in profile.items()]

@@ -114,4 +114,4 @@ def _note(scheme: str, scores: Sequence[TwinScore], compared: TwinComparison) ->
     if compared.advisory:
         return f"one {scheme} twin scores {shown}: advisory, a single twin shows no spread"
     scale = scores[0].scale.name
-    return f"{len(scores)} {scheme} twins score {shown}; t-prediction on the {scale} scale"
+    return f"{len(scores)} {scheme} twins score {shown}; t-prediction, scale {scale}"

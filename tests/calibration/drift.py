@@ -16,7 +16,7 @@ import numpy as np
 from oracles import drift_gpt2
 
 from interp_assert.assertions import InterpAssertionError, assert_drift_below
-from interp_assert.assertions.drift_limits import gated
+from interp_assert.assertions.drift.gates import gated
 from interp_assert.measures import DriftScores, ResidualDrift, TextDrift, measure_drift
 from interp_assert.models import Model, wrap
 from interp_assert.prompts import Document
