@@ -76,7 +76,7 @@ def assert_sae_variance_explained(
     scheme: str = DEFAULTS.scheme,
 ) -> Verdict:
     """Claim that a sparse coder explains the activations of ``site`` (the middle block's ``resid_post``, for ``rank1``
-    its recurrent state).
+    its recurrent state, of the first head if it has several).
 
     With ``floor``: at least a share ``pi`` of documents have a variance explained of ``floor`` or more. Without, the
     floor is what the same recipe could reach on a random-weights twin, plus a margin. A document is ``length`` ids; its
@@ -109,7 +109,8 @@ def assert_sae_variance_explained(
         )
     with model.metered() as span, halvings() as halved:
         try:
-            reader = _reader(model, site, head)
+            reader = _reader(model, site, head, kind if recipe is None else recipe.kind, coder)
+            settings["head"] = reader.head
             source = rows_of(model, documents, length=length, seed=seed)
             recipe, undertrained = _recipe(reader, coder, recipe, kind, d_sae, k, steps, seed)
             at_most = _at_most(source, allowed)
@@ -200,9 +201,11 @@ def _site_of(model: Model, site: str | None, coder: Coder | None, kind: str) -> 
     return f"blocks.{min(states, key=lambda i: abs(i - middle), default=middle)}.state"
 
 
-def _reader(model: Model, site: str, head: int | None) -> SiteReader:
-    from ..coders import SiteReader
+def _reader(model: Model, site: str, head: int | None, kind: str, coder: Coder | None) -> SiteReader:
+    from ..coders import SiteReader, kind_named
 
+    if coder is None and kind_named(kind).of_matrices:
+        return SiteReader.of_matrices(model, site, head)
     return SiteReader(model, site, head)
 
 

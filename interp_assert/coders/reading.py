@@ -60,6 +60,14 @@ class SiteReader:
         self.shape = axes if len(axes) < 3 else (prod(axes[:-1]), axes[-1])
         self.d_in = prod(self.shape)
 
+    @classmethod
+    def of_matrices(cls, model: Model, site: str, head: int | None = None) -> SiteReader:
+        """For coders whose atoms are matrices: where a value is one matrix for each head and no head is named, the
+        first one. (All of them below each other would be a matrix that no head ever wrote to, and too large.)
+        """
+        reader = cls(model, site, head)
+        return cls(model, site, 0) if head is None and len(reader.axes) > 2 else reader
+
     def on(self, model: Model) -> SiteReader:
         """The same site of another model of this shape, such as a twin."""
         return SiteReader(model, self.site, self.head)

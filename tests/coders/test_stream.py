@@ -153,6 +153,8 @@ class TestReader:
         changed = head.put_back(value, torch.zeros(1, 4, 64))
         assert not changed[:, :, 3].any()
         assert torch.equal(changed[:, :, 4], value[:, :, 4])
+        assert [SiteReader.of_matrices(model, "blocks.1.state", asked).head for asked in (None, 3)] == [0, 3]
+        assert SiteReader.of_matrices(model, "blocks.1.resid_post").head is None
 
     @pytest.mark.parametrize(
         ("site", "head", "error", "match"),
