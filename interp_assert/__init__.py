@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .models import register_kernel as register_kernel
     from .models import wrap as wrap
     from .profiles import profile as profile
+    from .profiles import register_measurement as register_measurement
     from .prompts import Endless as Endless
     from .prompts import LabelledTexts as LabelledTexts
     from .prompts import labelled_set as labelled_set
@@ -78,6 +79,7 @@ _ROOMS = {
     "read_labelled": "prompts",
     "register_family": "models",
     "register_kernel": "models",
+    "register_measurement": "profiles",
     "save_coder": "coders",
     "train_coder": "coders",
     "wrap": "models",

@@ -7,6 +7,7 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -89,7 +90,7 @@ def show_profile(args: argparse.Namespace) -> int:
     from interp_assert.assertions.progress import reporting
     from interp_assert.profile_run import profile_run
     from interp_assert.records import write_results
-    from interp_assert.reports import blanks, figures_markdown, figures_table, legend
+    from interp_assert.reports import figures_markdown, figures_text
 
     for path in filter(None, (args.markdown, args.json)):  # before anything is measured
         if not os.path.isdir(os.path.dirname(path) or "."):
@@ -105,7 +106,7 @@ def show_profile(args: argparse.Namespace) -> int:
             dtype=args.dtype,
             trust_remote_code=args.trust_remote_code,
         )
-    for line in (*figures_table(results).splitlines(), "", *legend(results), *blanks(results)):
+    for line in figures_text(results, shutil.get_terminal_size(fallback=(120, 24)).columns):
         print(line)
     if args.markdown:
         with open(args.markdown, "w", encoding="utf-8") as stream:

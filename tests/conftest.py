@@ -5,12 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
-
-if TYPE_CHECKING:
-    from interp_assert.models import Model
 
 # The models of these tests are tiny: several threads would only wait for each other, long on a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -60,21 +56,6 @@ def pytester(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pyte
     for name in (*XDIST, *GITHUB):
         monkeypatch.delenv(name, raising=False)
     return pytester
-
-
-@pytest.fixture(scope="session")
-def finetunes() -> dict[str, Model]:
-    """zoo:gpt2 as ``base``, it after a ``benign`` fine-tune, and after one that ``forgot`` induction: seconds."""
-    import torch
-    from oracles import finetuned
-
-    from interp_assert import load
-
-    base = load("zoo:gpt2")
-    _ = base.anatomy
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return {"base": base, "benign": finetuned.benign(base), "forgot": finetuned.forgot_induction(base)}
 
 
 @pytest.fixture(scope="session", autouse=True)

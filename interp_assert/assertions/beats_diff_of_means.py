@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..controls import TwinScore, bag_of_words, count_words, random_weights
+from ..controls import TwinScore, bag_of_words, fit_words, random_weights
 from ..controls.diff_of_means import DELTA
 from ..errors import UsageProblem
 from ..measures import read_last
@@ -172,8 +172,8 @@ def _detected(
 
 
 def _words_control(task: ProbeTask, own: ProbeScores, margin: float, levels: ErrorLevels) -> ControlResult:
-    counts = {"words": count_words(task.rows.texts, task.rows.rows, task.split)}
-    words = ProbeProblem(counts, task.split, standardise=False).fit(task.rows.labels)
+    rows = task.rows
+    words = fit_words(rows.texts, rows.rows, rows.labels, task.split, margin=margin)
     control = bag_of_words(margin, levels)
     control.update(won(task, CHECK, own.chosen), won(task, f"{CHECK} by a bag of words", words.chosen))
     return or_no_better(control.result(), task, own.chosen, words.chosen, margin=margin, levels=levels)

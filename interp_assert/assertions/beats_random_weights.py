@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from math import inf
+from math import inf, isnan
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from ..controls import TwinScore, random_weights
-from ..errors import UsageProblem
+from ..errors import NonFiniteMeasurement, UsageProblem
 from ..measures.own import OwnMeasurement, as_values
-from ..stats import ControlResult, ErrorLevels, Measurement, Outcome, Verdict
-from .asked import levels_of, model_of, seed_of, twins_of
+from ..stats import BadMeasurement, Budget, ControlResult, ErrorLevels, Measurement, Outcome, Verdict
+from .asked import budget_of, levels_of, model_of, seed_of, twins_of
 from .asserting import asserted
 from .engine import halvings
+from .errors import InterpAssertionError
 from .progress import report
 from .reasons import LACKING, not_applicable
 from .recording import conclude
@@ -39,7 +40,7 @@ def assert_beats_random_weights(
     model: Model,
     *,
     scheme: str = "resample",
-    n: int | None = None,
+    twins: int | None = None,
     margin: float | None = None,
     train: Callable[[Model], Any] | None = None,
     lo: float = -inf,
@@ -47,16 +48,19 @@ def assert_beats_random_weights(
     direction: Literal["higher", "lower"] = "higher",
     name: str | None = None,
     check: str = CHECK,
+    budget: Budget | str | int | None = None,
     levels: ErrorLevels | None = None,
     seed: int = 0,
 ) -> Verdict:
-    """Claim that ``measure(model)`` is out of reach of ``n`` random-weights twins (5 by default; 1, which decides
-    nothing, above a billion parameters).
+    """Claim that ``measure(model)`` is out of reach of random-weights ``twins`` of a ``scheme`` (5 by default; 1, which
+    decides nothing, above a billion parameters).
 
     ``measure`` is called on the model and on every twin, so whatever it trains is trained anew on each; it must use the
-    same prompts and seeds every time. With ``train`` it is called as ``measure(model, train(model))``. It returns a
+    same prompts and seeds every time. (What was trained on the model before, outside of ``measure``, is of no use to a
+    twin: compared so, anything passes.) With ``train`` it is called as ``measure(model, train(model))``. It returns a
     Measurement, one value per independent cluster, or a single number; or it is a measurement made by
-    ``@measurement``, which is taken on its first 64 prompts.
+    ``@measurement``, which is taken on its first 64 prompts (fewer, if the ``budget`` allows fewer clusters; how many
+    prompts a function measures is its own affair).
 
     Values with a range (``lo``, ``hi``, or that of the Measurement) are compared on the logit scale, where the model's
     odds must exceed the prediction for one more twin by a factor of e^0.25; others as they are, with a ``margin`` of 0.
@@ -65,20 +69,36 @@ def assert_beats_random_weights(
     INCONCLUSIVE. A single number has no sampling error: only the twins' own spread counts.
 
     Returns the Verdict on PASS. Raises InterpAssertionError on FAIL and INCONCLUSIVE, NotApplicable if the model lacks
-    a site that ``measure`` reads or its context is too short, UsageProblem for impossible arguments,
-    NonFiniteMeasurement for a score that is not finite.
+    a site that ``measure`` reads or its context is too short, UsageProblem for impossible arguments and for a
+    ``measure`` that asserts, BadMeasurement for what it must not return, NonFiniteMeasurement for a score that is not
+    finite.
     """
-    model, levels, seed, n = model_of(model), levels_of(levels), seed_of(seed), twins_of(n)
-    if not callable(measure):
-        raise UsageProblem(f"measure={measure!r} must be a function of a model")
-    own_name = measure.name if isinstance(measure, OwnMeasurement) else getattr(measure, "__name__", "measure")
-    called = name or str(own_name)
+    model, levels, seed, twins = model_of(model), levels_of(levels), seed_of(seed), twins_of(twins)
+    most = min(CLUSTERS, budget_of(budget).clusters)
+    _check(measure, train, margin, direction, lo, hi, check)
+    called = _called(measure, name)
     claim = f"{called} is {direction} than that of models of the same shape with random weights ({scheme})"
     settings: dict[str, Any] = {"quantity": called, "scheme": scheme, "seed": seed}
 
     def scored(subject: Model) -> TwinScore:
-        returned = _measured(measure, subject, train, seed)
+        try:
+            returned = _measured(measure, subject, train, most, seed)
+        except InterpAssertionError as failure:
+            if failure.verdict.outcome is Outcome.NOT_APPLICABLE:
+                raise
+            raise UsageProblem(
+                f"{called} asserts, and failed on {subject.id} ({failure.verdict.check}); twins are measured with it "
+                "too, so let it return what it measured instead"
+            ) from failure
         return as_score(returned, called, lo, hi, direction)
+
+    def scored_alike(twin: Model) -> TwinScore:
+        score = scored(twin)
+        if score.n != own.n:
+            raise UsageProblem(
+                f"{called} gives {own.n} values on {model.id} and {score.n} on {twin.id}; measure the same prompts"
+            )
+        return score
 
     def each(k: int) -> None:
         report(f"{check} (random-weights twin {k})", model.id, k + 1, k + 1)
@@ -86,15 +106,15 @@ def assert_beats_random_weights(
     with model.metered() as span, halvings() as halved:
         try:
             own = scored(model)
-        except LACKING as problem:
-            verdict = not_applicable(check, model, None, claim, str(problem), levels, settings, span.cost)
-            return conclude(verdict, problem)
+        except (*LACKING, InterpAssertionError) as problem:
+            lacks = problem.verdict.reason if isinstance(problem, InterpAssertionError) else str(problem)
+            return conclude(not_applicable(check, model, None, claim, lacks, levels, settings, span.cost), problem)
         compared = random_weights(
             model,
             own,
-            scored,
+            scored_alike,
             scheme=scheme,
-            n=n,
+            n=twins,
             seed=seed,
             level=levels.control,
             fail_level=levels.control_fail,
@@ -136,7 +156,11 @@ def as_score(
         return returned
     if isinstance(returned, Measurement):
         return TwinScore.of(returned)
+    if isinstance(returned, Verdict):
+        raise BadMeasurement(f"{name} returns a verdict; let it return the number, or the measurement, that was judged")
     values = as_values(returned, name)
+    if values.ndim == 0 and not np.isfinite(values):
+        raise NonFiniteMeasurement(f"{name} is {float(values)}, which cannot be compared with twins; find out why")
     if values.ndim == 0:
         if not (np.isinf(lo) or np.isinf(hi)):
             raise UsageProblem(
@@ -148,13 +172,36 @@ def as_score(
     return TwinScore.of(Measurement(name, 1, ids, values, lo, hi, "score", direction))
 
 
-def _measured(measure: Any, subject: Model, train: Callable[[Model], Any] | None, seed: int) -> Any:
+def _measured(measure: Any, subject: Model, train: Callable[[Model], Any] | None, most: int, seed: int) -> Any:
     if isinstance(measure, OwnMeasurement):
         if train is not None:
             raise UsageProblem(f"{measure.name} trains by itself; declare @measurement(..., train=...)")
-        clusters = measure.clusters(subject, seed).take(0, CLUSTERS)
+        clusters = measure.clusters(subject, seed).take(0, most)
         return measure.measure(subject, clusters, trained=measure.trained(subject, seed))
     return measure(subject) if train is None else measure(subject, train(subject))
+
+
+def _check(measure: Any, train: Any, margin: Any, direction: Any, lo: Any, hi: Any, check: Any) -> None:
+    if not callable(measure):
+        raise UsageProblem(f"measure={measure!r} must be a function of a model")
+    if train is not None and not callable(train):
+        raise UsageProblem(f"train={train!r} must be a function of a model")
+    for name, value in (("margin", margin), ("lo", lo), ("hi", hi)):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float)) or isnan(value)):
+            raise UsageProblem(f"{name}={value!r} must be a number")
+    if not lo < hi:
+        raise UsageProblem(f"the range [{lo}, {hi}] is empty; lo must be below hi")
+    if direction not in ("higher", "lower"):
+        raise UsageProblem(f"direction={direction!r} must be 'higher' or 'lower'")
+    if not isinstance(check, str) or not check.strip():
+        raise UsageProblem(f"check={check!r} must be the name of the claim, such as 'mine/copying'")
+
+
+def _called(measure: Any, name: str | None) -> str:
+    if name is not None and (not isinstance(name, str) or not name.strip()):
+        raise UsageProblem(f"name={name!r} must be a word for what is measured")
+    own = measure.name if isinstance(measure, OwnMeasurement) else getattr(measure, "__name__", "measure")
+    return name or ("measure" if own == "<lambda>" else str(own))
 
 
 def _reason(compared: ControlResult) -> str:

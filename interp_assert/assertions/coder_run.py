@@ -42,7 +42,7 @@ class Compared:
 
     pi: float
     margin: float
-    """VE by which a document must be explained better than by PCA or by frozen atoms"""
+    """on the scale -log(1 - VE), by which a document must be explained better than by PCA or by frozen atoms"""
     levels: ErrorLevels
     twin_documents: int
     """the first documents, on which model and twins are compared"""
@@ -191,14 +191,17 @@ class CoderRun:
 
     def _retrained(self, twin: Model, documents: Sequence[tuple[str, Sequence[int]]]) -> TwinScore:
         from ..coders.metrics import evaluate_coders
-        from ..coders.stream import ActivationStream
+        from ..coders.stream import ActivationStream, NothingVaries
         from ..coders.training import fit_coders
 
         assert self.recipe is not None
         reader = self.reader.on(twin)
-        stream = ActivationStream(reader, self.rows, seed=self.seed)
-        [coder] = fit_coders(stream, [self.recipe])
-        [scores] = evaluate_coders(reader, [coder], documents, stream.mean)
+        try:
+            stream = ActivationStream(reader, self.rows, seed=self.seed)
+            [coder] = fit_coders(stream, [self.recipe])
+            [scores] = evaluate_coders(reader, [coder], documents, stream.mean)
+        except NothingVaries as problem:  # of the twin, not of the request
+            raise NonFiniteMeasurement(str(problem)) from problem
         return _as_twin_score(scores)
 
     def _prepare(self, first: Sequence[tuple[str, Sequence[int]]]) -> None:

@@ -56,7 +56,7 @@ def assert_measured(
     floor: float | None = None,
     limit: float | None = None,
     margin: float | None = None,
-    share: float = DEFAULTS.share,
+    share: float | None = None,
     prompts: Any = None,
     budget: Budget | str | int | None = None,
     levels: ErrorLevels | None = None,
@@ -69,16 +69,17 @@ def assert_measured(
 
     Two controls are required: the null input if the measurement has one, paired prompt by prompt, and random-weights
     ``twins`` on the same first 64 prompts, with whatever is trained trained anew (5 by default, 1 and advisory above a
-    billion parameters). Of a score without a finite range the claim is that more than ``share`` of the prompts lie
-    beyond the floor, or are better than their null input, which is decided exactly whatever the distribution.
+    billion parameters). Of a score without a finite range the claim is that more than ``share`` (half) of the prompts
+    lie beyond the floor, or are better than their null input, which is decided exactly whatever the distribution.
 
     Prompts are drawn until everything is decided, a FAIL is established or the ``budget`` is spent. A list is drawn in
     a seeded order without replacement, and the claim is about it (about its first part, if it is longer than the
     budget). ``prompts`` replaces those of the measurement.
 
     Returns the Verdict on PASS. Raises InterpAssertionError on FAIL and INCONCLUSIVE; NotApplicable with the reason if
-    the model lacks a site that the function reads, its context is too short, or a list holds fewer than 20 prompts;
-    UsageProblem for impossible arguments; NonFiniteMeasurement and BadMeasurement for what the function returned.
+    the model lacks a site that the function reads, its context is too short, or fewer than 20 prompts can be made for
+    it; UsageProblem for impossible arguments (a list of fewer than 20 prompts is one); NonFiniteMeasurement and
+    BadMeasurement for what the function returned.
     """
     model, levels, allowed = model_of(model), levels_of(levels), budget_of(budget)
     seed, twins = seed_of(seed), twins_of(twins)
@@ -94,6 +95,10 @@ def assert_measured(
             clusters = measure.clusters(model, seed, prompts)
             size = None if clusters.size is None else min(clusters.size, allowed.clusters)
             if size is not None and size < min(DEFAULTS.least, allowed.clusters):
+                if measure.fixed(prompts):
+                    raise UsageProblem(
+                        f"{measure.name}: a list of {size} prompts; at least {DEFAULTS.least} are needed"
+                    )
                 reason = f"{size} prompts could be made for it, at least {DEFAULTS.least} are needed"
                 return conclude(
                     not_applicable(measure.name, model, None, asked.claim, reason, levels, settings, span.cost)
@@ -138,7 +143,7 @@ class _Asked:
 
 
 def _asked(
-    measure: OwnMeasurement, floor: float | None, limit: float | None, margin: float | None, share: float
+    measure: OwnMeasurement, floor: float | None, limit: float | None, margin: float | None, share: float | None
 ) -> _Asked:
     if not isinstance(measure, OwnMeasurement):
         raise UsageProblem(f"{measure!r} is no measurement; put @measurement('mine/quantity', ...) on the function")
@@ -156,6 +161,13 @@ def _asked(
         raise UsageProblem(
             f"{measure.name}: {beyond!r} must be a number in the range of the score, [{measure.lo:g}, {measure.hi:g}]"
         )
+    if share is not None and measure.bounded:
+        raise UsageProblem(
+            f"{measure.name}: share={share!r} is for scores without a finite range; of this one the mean is decided"
+        )
+    if margin is not None and measure.null is None:
+        raise UsageProblem(f"{measure.name}: margin={margin!r} is over the null input, which it does not have")
+    share = DEFAULTS.share if share is None else share
     if margin is None:
         margin = DEFAULTS.margin * (measure.hi - measure.lo) if measure.bounded else 0.0
     if not _number(margin) or not 0.0 <= margin < measure.hi - measure.lo:

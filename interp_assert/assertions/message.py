@@ -34,7 +34,8 @@ def story(verdict: Verdict) -> str:
         lines += ["", "  controls"]
         lines += [f"    {_control(control)}" for control in verdict.controls]
     if verdict.needed is not None:
-        lines += ["", f"  A decision would probably need {verdict.needed} clusters in all; raise the budget."]
+        remedy = safe_line(verdict.details.get("remedy", "raise the budget"))
+        lines += ["", f"  A decision would probably need {verdict.needed} clusters in all; {remedy}."]
     by_block = verdict.details.get("by_block")
     if by_block:
         lines += ["", "  by block", *(f"    {line}" for line in table(by_block))]
@@ -100,4 +101,7 @@ def _control(control: ControlResult) -> str:
 
 def _profile(details: Any) -> list[str]:
     profile = details.get("profile")
-    return [] if not profile else [f"  {safe_line(name):<10} {safe_line(text)}" for name, text in profile.items()]
+    if not profile:
+        return []
+    width = max(10, *(len(safe_line(name)) for name in profile))
+    return [f"  {safe_line(name):<{width}} {safe_line(text)}" for name, text in profile.items()]

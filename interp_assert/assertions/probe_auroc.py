@@ -9,15 +9,15 @@ from ..controls import (
     PairedControl,
     TwinScore,
     bag_of_words,
-    count_words,
     embedding_layer,
+    fit_words,
     not_worse_than_diff_of_means,
     random_weights,
     shuffled_labels,
 )
 from ..measures import ProbeScores, read_last
 from ..measures.probes import ProbeProblem
-from ..prompts import LabelledTexts
+from ..prompts import SHIPPED_SETS, LabelledTexts, labelled_set
 from ..stats import Budget, ControlResult, ErrorLevels, Split, Verdict
 from .asked import budget_of, levels_of, model_of, seed_of, share_of, twins_of
 from .asserting import asserted
@@ -25,10 +25,10 @@ from .engine import halvings
 from .judging import judged
 from .paired_claim import PairedClaim
 from .probe_compared import as_twin_score, or_no_better, won
-from .probe_report import probe_details
+from .probe_report import more_groups, probe_details
 from .probe_task import ProbeTask, data_of, kind_of, named_layer, probe_task
 from .progress import report
-from .reasons import changed_settings, not_applicable, reproduce
+from .reasons import Named, changed_settings, not_applicable, reproduce
 from .recording import conclude
 
 if TYPE_CHECKING:
@@ -101,14 +101,16 @@ def assert_probe_auroc(
     if model.identity.kind != "module" and split is None:
         changed = changed_settings(allowed, levels, twins, scheme, DEFAULTS.scheme)
         asked = {"layer": None if layer == "best" else layer, "probe": None if probe == "linear" else probe}
+        given = Named("data") if data.name not in SHIPPED_SETS or data != labelled_set(data.name) else data.name
         details["reproduce"] = reproduce(
-            "assert_probe_auroc", model.id, data=data.name, floor=floor, margin=margin, seed=seed, **asked, **changed
+            "assert_probe_auroc", model.id, data=given, floor=floor, margin=margin, seed=seed, **asked, **changed
         )
     with model.metered() as span, halvings() as halved:
         report(check, model.id, 0, 1)
         task = probe_task(model, data, layer, split, allowed.clusters, seed)
         if isinstance(task, str):
             return conclude(not_applicable(check, model, None, claim, task, levels, details, span.cost))
+        details["remedy"] = more_groups(task, allowed.clusters if split is None else None)
         run = _Run(model, task, check, probe, floor, margin, levels, seed)
         run.decide()
         controls = [run.words_result(), run.embedding_result(), run.shuffled()]
@@ -122,7 +124,7 @@ def assert_probe_auroc(
             controls,
             claim=claim,
             levels=levels,
-            details=details | probe_details(model, task, run.own) | {"batch_halvings": halved},
+            details=details | probe_details(model, task, run.own, run.words_scores) | {"batch_halvings": halved},
             cost=span.cost,
             layer=named_layer(run.own.sites[run.own.best], int(model.anatomy.n_blocks)),
             measurements=(run.won, run.won_by_words, run.won_by_embedding),
@@ -154,8 +156,7 @@ class _Run:
         self.means = self.problem.fit(labels, kind="diff_of_means")
         at_embedding = ProbeProblem({task.embedding: read[task.embedding]}, task.split)
         self.embedding_scores = at_embedding.fit(labels, kind=kind, seed=seed)
-        counts = {"words": count_words(rows.texts, rows.rows, task.split)}
-        self.words_scores = ProbeProblem(counts, task.split, standardise=False).fit(labels)
+        self.words_scores = fit_words(rows.texts, rows.rows, labels, task.split, margin=margin, pairs=True)
         self.won = won(task, check, self.own.chosen)
         self.won_by_words = won(task, f"{check} by a bag of words", self.words_scores.chosen)
         self.won_by_embedding = won(task, f"{check} at the embedding", self.embedding_scores.chosen)

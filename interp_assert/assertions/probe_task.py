@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,8 @@ from ..controls import embedding_site
 from ..errors import ContextTooShort, SiteNotAvailable, UsageProblem
 from ..measures.probes import KINDS
 from ..models.sites import block_of, part_of
-from ..prompts import LabelledRows, LabelledTexts, labelled_set
+from ..prompts import SHIPPED_SETS, LabelledRows, LabelledTexts, labelled_set
+from ..prompts.labelled_tokens import left_out
 from ..stats import Pairs, Split, pair_up, split_by_group
 from ..stats.splits import PARTS
 
@@ -23,6 +25,12 @@ __all__ = ["LEAST_GROUPS", "ProbeTask", "data_of", "kind_of", "named_layer", "pr
 LEAST_GROUPS = 80
 """of a data set that has more, which must be in the model's vocabulary: half of them make the 20 pairs of the test part
 with which a probe that is never wrong can just be told from chance"""
+
+_LOOKED_AT = 8
+"""times the groups of the budget, which are put into tokens to find those that the model knows"""
+
+_OF_A_GROUP = 16
+"""texts at most, so that memory is bounded by the budget; a pair takes one of a group, and more add little to a fit"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +71,8 @@ class ProbeTask:
 
 def data_of(data: object) -> LabelledTexts:
     """A data set, or the shipped one of that name."""
+    if isinstance(data, str) and data not in SHIPPED_SETS and Path(data).suffix:
+        raise UsageProblem(f"data={data!r} is no shipped set; of a file give read_labelled({data!r})")
     if isinstance(data, str):
         return labelled_set(data)
     if not isinstance(data, LabelledTexts):
@@ -87,6 +97,8 @@ def probe_task(
 
     Raises UsageProblem for a layer that is no block, or parts that cannot be made or that share a group.
     """
+    if split is not None and not isinstance(split, Split):
+        raise UsageProblem(f"split is a {type(split).__name__}; give Split(train, select, test), of each the places")
     if split is not None:
         split.check(data.labels, data.groups)
     sites = _sites(model, layer)
@@ -98,13 +110,16 @@ def probe_task(
     if model.tokenizer is None:
         return "it has no tokenizer, so texts cannot be put into its tokens"
     try:
-        rows = data.put_into_tokens(model)
+        rows = (data if split is not None else data.some_groups(_LOOKED_AT * most_groups, seed)).put_into_tokens(model)
     except ContextTooShort as problem:
         return str(problem)
     if rows.data is None or (rows.dropped and rows.n_groups < LEAST_GROUPS):
-        return f"{rows.n_groups} of {data.n_groups} groups are in its vocabulary, at least {LEAST_GROUPS} are needed"
+        return (
+            f"{rows.n_groups} of {data.n_groups} groups are in its vocabulary, at least {LEAST_GROUPS} are needed "
+            f"({left_out(rows.dropped)})"
+        )
     if split is None:
-        rows = rows.some_groups(most_groups, seed)
+        rows = rows.some_groups(most_groups, seed).some_of_each_group(_OF_A_GROUP, seed)
         split = split_by_group(rows.labels, rows.groups, seed=seed)
     else:
         split = _among(split, rows)
@@ -134,7 +149,8 @@ def _sites(model: Model, layer: str | int) -> tuple[str, ...] | str:
         except SiteNotAvailable as problem:
             return str(problem)
         return sites if "logits" not in sites else "logits are no activations; name a site inside the model"
-    if isinstance(layer, bool) or not (layer == "best" or (isinstance(layer, int) and 1 <= layer <= n_blocks)):
+    whole = isinstance(layer, (int, np.integer)) and not isinstance(layer, bool)
+    if layer != "best" and not (whole and 1 <= int(layer) <= n_blocks):
         raise UsageProblem(
             f"layer={layer!r} must be 'best', a block from 1 to {n_blocks}, or a site such as 'blocks.0.mlp.out'"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ContextTooShort, SiteNotAvailable
@@ -28,7 +29,7 @@ LACKING = (SiteNotAvailable, ContextTooShort, PoolTooSmall, CannotSample)
 
 NAMED_BUDGETS = {budget.name: budget for budget in (QUICK, STANDARD, THOROUGH)}
 
-__all__ = ["LACKING", "changed_settings", "not_applicable", "reason_of", "reproduce", "sees_the_future"]
+__all__ = ["LACKING", "Named", "changed_settings", "not_applicable", "reason_of", "reproduce", "sees_the_future"]
 
 
 def reason_of(outcome: Outcome, claim: SequentialGate, controls: Sequence[ControlResult]) -> str:
@@ -107,6 +108,16 @@ def changed_settings(
         "twins": twins,
         "scheme": None if scheme == default_scheme else scheme,
     }
+
+
+@dataclass(frozen=True)
+class Named:
+    """An argument that cannot be written out: ``reproduce`` gives the name of a variable for it."""
+
+    name: str
+
+    def __repr__(self) -> str:
+        return self.name
 
 
 def reproduce(function: str, model: str, **arguments: object) -> str:

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageProblem
 from ..measures.steering import ALPHAS, steering_site
+from ..measures.steering_target import check_target
 from ..prompts import LabelledTexts
 from ..stats import Budget, ErrorLevels, SequentialGate, Verdict
 from .asked import budget_of, levels_of, model_of, seed_of, share_of, twins_of
 from .asserting import asserted
 from .engine import halvings
 from .judging import judged
+from .probe_task import data_of
 from .progress import report
 from .reasons import changed_settings, not_applicable
 from .recording import conclude
@@ -29,7 +31,7 @@ __all__ = ["CHECK", "DEFAULTS", "assert_steers"]
 @asserted
 def assert_steers(
     model: Model,
-    data: LabelledTexts,
+    data: LabelledTexts | str,
     *,
     target: Sequence[str | int],
     prompts: Sequence[str] | None = None,
@@ -68,7 +70,9 @@ def assert_steers(
     """
     model, levels, allowed = model_of(model), levels_of(levels), budget_of(budget)
     seed, twins, floor = seed_of(seed), twins_of(twins), share_of("floor", floor)
-    _check(data, slope, nll_budget)
+    data = data_of(data)
+    _check(slope, nll_budget)
+    check_target(target)
     with model.metered() as span, halvings() as halved:
         n_blocks = int(model.anatomy.n_blocks)
         layer = ceil(DEFAULTS.depth * n_blocks) if layer is None else layer
@@ -130,9 +134,7 @@ def _told(run: SteeringRun) -> dict[str, Any]:
     return told | {"attribution": written}
 
 
-def _check(data: LabelledTexts, slope: float, nll_budget: float) -> None:
-    if not isinstance(data, LabelledTexts):
-        raise UsageProblem(f"data is a {type(data).__name__}; make LabelledTexts of it with read_labelled(...)")
+def _check(slope: float, nll_budget: float) -> None:
     for name, value in (("slope", slope), ("nll_budget", nll_budget)):
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not isfinite(value) or value < 0:
             raise UsageProblem(f"{name}={value!r} must be a number of at least 0")

@@ -20,6 +20,7 @@ from ..measures.steering import (
     class_difference,
     dose_response,
     dose_responses,
+    doses_of,
     mean_difference,
     steering_site,
 )
@@ -29,7 +30,7 @@ from ..stats import ControlResult, ErrorLevels, Measurement
 from ..stats.splits import Split, split_by_group
 from .progress import report
 from .reasons import sees_the_future
-from .steers_text import Prompts, steered_prompts
+from .steers_text import LEAST, Prompts, steered_prompts
 
 if TYPE_CHECKING:
     from ..models import Model
@@ -53,7 +54,7 @@ class SteeringDefaults:
     """nats per token by which a dose of one class distance may make neutral text less likely, either way"""
     coherent: tuple[float, float] = (-1.0, 1.0)
     """doses at which neutral text is read"""
-    least: int = 20
+    least: int = LEAST
     """prompts (groups of them); with fewer the claim is not applicable"""
     attributed: int = 128
     """texts at most, of which it is told what writes the difference of their classes"""
@@ -81,7 +82,7 @@ def steer(
 
     Raises UsageProblem for what is wrong with the request whatever the model.
     """
-    site = steering_site(model, layer)
+    site, doses = steering_site(model, layer), doses_of(alphas)
     reason = sees_the_future(model)
     if reason is not None:
         return reason
@@ -97,10 +98,10 @@ def steer(
     split = split_by_group(listed.labels, listed.groups, seed=seed)
     chosen = steered_prompts(model, listed, split, prompts, at_most, seed)
     if len(chosen.clusters) < min(DEFAULTS.least, at_most):
-        return f"{len(chosen.clusters)} prompts are left, at least {DEFAULTS.least} are needed"
+        return f"{len(chosen.clusters)} prompts are left, at least {DEFAULTS.least} are needed{chosen.note}"
     try:
         ids = resolve_target(model, target, chosen.texts)
-        return SteeringRun(model, _Training(listed, split), chosen, site, ids, tuple(alphas), seed)
+        return SteeringRun(model, _Training(listed, split), chosen, site, ids, doses, seed)
     except (TargetUnknown, NoDirection, SiteNotAvailable, ContextTooShort) as problem:
         return str(problem)
 
@@ -255,6 +256,7 @@ class SteeringRun:
             "norm": float(np.linalg.norm(self.direction)),
             "norm_to_stream": ratio,
             "prompts": len(slopes),
+            "prompts_left_out": self.prompts.note.strip(" ()"),
             "trained_on": len(self.train.rows),
             "profile": {
                 "slope": f"{slopes.mean():.3f} logits per class distance, {anti:.0%} of {len(slopes)} prompts "

@@ -38,8 +38,8 @@ class VarianceDefaults:
     """share of documents that must be explained that well"""
     length: int = 64
     """ids of a document"""
-    margin: float = 0.05
-    """VE by which a document must be explained better than by PCA and by frozen atoms"""
+    margin: float = TWIN_MARGIN
+    """on the scale -log(1 - VE), by which a document must be explained better than by PCA and by frozen atoms"""
     first_batch: int = 64
     """documents judged before the gates are first asked; doubled from then on"""
     twin_documents: int = 64
@@ -78,29 +78,30 @@ def assert_sae_variance_explained(
     scheme: str = DEFAULTS.scheme,
 ) -> Verdict:
     """Claim that a sparse coder explains the activations of ``site`` (the middle block's ``resid_post``, for ``rank1``
-    its recurrent state).
+    its recurrent state, of the first head if it has several).
 
     With ``floor``: at least a share ``pi`` of documents have a variance explained of ``floor`` or more. Without, the
     floor is what the same recipe could reach on a random-weights twin, plus a margin. A document is ``length`` ids; its
     VE is about the mean of the training activations. Documents are written by the model itself, or come from a corpus
     of texts or token rows, of which half, chosen by content, is to judge on: then the claim is about that list.
 
-    The ``coder`` is the given one (``train_coder``, ``load_coder``), or it is trained: ``kind``, ``d_sae``, ``k``,
-    ``steps``, or a whole ``recipe``. For a model of more than 20 million parameters it has twice as many latents as
-    dimensions and is called undertrained. Required controls: the recipe retrained on random-weights ``twins``
-    (approximate, on the scale -log(1 - VE)), PCA of as many components as latents are active, and the recipe with its
-    random atoms frozen. Of a given coder whose recipe is not known only PCA is required. An initialised twin is
-    reported, never required: coders reconstruct it as well as a trained model.
+    The ``coder`` is the given one (``train_coder``, ``load_coder``), at the site that it says unless another is given,
+    or it is trained: ``kind``, ``d_sae``, ``k``, ``steps``, or a whole ``recipe``. For a model of more than 20 million
+    parameters it has twice as many latents as dimensions and is called undertrained. Required controls: the recipe
+    retrained on random-weights ``twins`` (approximate), PCA of as many components as latents are active, and the recipe
+    with its random atoms frozen, all on the scale -log(1 - VE). Of a given coder whose recipe is not known only PCA is
+    required. An initialised twin is reported, never required: coders reconstruct it as well as a trained model.
 
     Returns the Verdict on PASS. Raises InterpAssertionError on FAIL and INCONCLUSIVE; NotApplicable if the model lacks
-    the site or cannot write documents; UsageProblem for impossible arguments or a coder of another width;
-    NonFiniteMeasurement if activations are not finite.
+    the site or cannot write documents; UsageProblem for impossible arguments, a coder of another width or a site that
+    is the same on all tokens; NonFiniteMeasurement if activations or reconstructions are not finite.
     """
     model = model_of(model)
     levels, seed, twins, allowed = levels_of(levels), seed_of(seed), twins_of(twins), budget_of(budget)
     pi, floor = share_of("pi", pi), _floor_of(floor)
     _check_given(coder, recipe, floor, d_sae, k, steps)
     site = _site_of(model, site, coder, recipe.kind if recipe is not None else kind)
+    head = coder.head if head is None and coder is not None else head
     settings: dict[str, Any] = {"site": site, "pi": pi, "floor": floor, "seed": seed}
     if model.identity.kind != "module" and coder is None and documents is None and recipe is None:
         changed = changed_settings(allowed, levels, twins, scheme, DEFAULTS.scheme)
@@ -110,7 +111,8 @@ def assert_sae_variance_explained(
         )
     with model.metered() as span, halvings() as halved:
         try:
-            reader = _reader(model, site, head)
+            reader = _reader(model, site, head, kind if recipe is None else recipe.kind, coder)
+            settings["head"] = reader.head
             source = rows_of(model, documents, length=length, seed=seed)
             recipe, undertrained = _recipe(reader, coder, recipe, kind, d_sae, k, steps, seed)
             at_most = _at_most(source, allowed)
@@ -186,10 +188,12 @@ def _check_given(
 def _site_of(model: Model, site: str | None, coder: Coder | None, kind: str) -> str:
     from ..coders import kind_named
 
+    if site is not None and not isinstance(site, str):
+        raise UsageProblem(f"site={site!r} must be a name, such as 'blocks.2.resid_post'")
     if site is not None:
         return site
-    if coder is not None and coder.origin is not None:
-        return coder.origin.site
+    if coder is not None and coder.site is not None:
+        return coder.site
     if coder is not None:
         raise UsageProblem("say which site the coder is for, such as site='blocks.2.resid_post'")
     middle = model.anatomy.n_blocks // 2
@@ -199,9 +203,11 @@ def _site_of(model: Model, site: str | None, coder: Coder | None, kind: str) -> 
     return f"blocks.{min(states, key=lambda i: abs(i - middle), default=middle)}.state"
 
 
-def _reader(model: Model, site: str, head: int | None) -> SiteReader:
-    from ..coders import SiteReader
+def _reader(model: Model, site: str, head: int | None, kind: str, coder: Coder | None) -> SiteReader:
+    from ..coders import SiteReader, kind_named
 
+    if coder is None and kind_named(kind).of_matrices:
+        return SiteReader.of_matrices(model, site, head)
     return SiteReader(model, site, head)
 
 
@@ -234,6 +240,10 @@ def _placed(coder: Coder | None, reader: SiteReader) -> Coder | None:
     if coder.d_in != reader.d_in:
         raise UsageProblem(
             f"the coder is for activations of width {coder.d_in}; {reader.site} of {reader.model.id} has {reader.d_in}"
+        )
+    if coder.of_matrices and coder.shape != reader.shape:
+        raise UsageProblem(
+            f"the coder is for matrices of {coder.shape}; {reader.site} of {reader.model.id} has {reader.shape}"
         )
     return coder.to(reader.model.device)
 

@@ -12,13 +12,14 @@ from torch import nn
 
 from ..errors import UsageProblem
 from .codes import Code, SparseCode
+from .normalising import NORMALISATIONS, normalised, restored
 from .recipe import Recipe
 from .sparse import sparse_decode
 
 _ROWS = 256
 """rows of a decoder at a time: what stays in the cache between two steps over them is not fetched twice"""
 
-__all__ = ["Coder", "Origin", "Step", "kind_named", "kinds", "register_kind"]
+__all__ = ["NORMALISATIONS", "Coder", "Origin", "Step", "kind_named", "kinds", "register_kind"]
 
 
 class Step(NamedTuple):
@@ -57,6 +58,9 @@ class Coder(nn.Module, ABC):
         shape: of a site's value at one position: (d_model,), or a matrix; ``d_in`` is its size.
         b_enc: (d_sae,).
         b_dec: (d_in,), subtracted from ``x`` first if ``subtracts_b_dec``.
+        normalises: how each ``x`` is scaled before that, and its reconstruction scaled back: one of ``NORMALISATIONS``.
+            Those that are trained here need none.
+        site: where it was trained, if that is known, and ``head`` of that site.
         origin: how it was trained, if here.
     """
 
@@ -72,7 +76,9 @@ class Coder(nn.Module, ABC):
     def __init__(self, shape: tuple[int, ...], d_sae: int) -> None:
         super().__init__()
         self.shape, self.d_in, self.d_sae = tuple(shape), prod(shape), d_sae
-        self.subtracts_b_dec = True
+        self.subtracts_b_dec, self.normalises = True, "none"
+        self.site: str | None = None
+        self.head: int | None = None
         self.origin: Origin | None = None
         self.b_enc = nn.Parameter(torch.zeros(d_sae))
         self.b_dec = nn.Parameter(torch.zeros(self.d_in))
@@ -122,18 +128,27 @@ class Coder(nn.Module, ABC):
         return self.d_in
 
     def decode(self, code: Code) -> torch.Tensor:
-        """(n, d_in)."""
+        """(n, d_in), of normalised inputs if it normalises them."""
         if isinstance(code, SparseCode):
             return sparse_decode(code.index, code.value, self.decoder()) + self.b_dec
         return code.value @ self.decoder() + self.b_dec
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The reconstruction (n, d_in) of ``x`` (n, d_in)."""
-        return self.decode(self.encode(x))
+        return self.coded(x)[1]
+
+    def coded(self, x: torch.Tensor) -> tuple[Code, torch.Tensor]:
+        """The code of ``x`` (n, d_in), and its reconstruction (n, d_in)."""
+        code = self.encode(x)
+        return code, restored(self.decode(code), x, self.normalises)
+
+    def normalised(self, x: torch.Tensor) -> torch.Tensor:
+        """``x`` in the units of the dictionary."""
+        return normalised(x, self.normalises)
 
     def centred(self, x: torch.Tensor) -> torch.Tensor:
         """What the encoder sees."""
-        return x - self.b_dec if self.subtracts_b_dec else x
+        return self.normalised(x) - self.b_dec if self.subtracts_b_dec else self.normalised(x)
 
     @torch.no_grad()
     def drop_parallel_gradients(self) -> None:
@@ -190,6 +205,6 @@ def kinds() -> dict[str, type[Coder]]:
 def kind_named(kind: str) -> type[Coder]:
     """The class of a kind; raises UsageProblem naming those that there are."""
     known = kinds()
-    if kind not in known:
+    if not isinstance(kind, str) or kind not in known:
         raise UsageProblem(f"no kind of coder {kind!r}; there are {', '.join(known)}")
     return known[kind]

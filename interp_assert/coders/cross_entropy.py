@@ -94,9 +94,8 @@ def _loss_with(reader: SiteReader, reconstruct: Reconstruction) -> Callable[[tor
 
     def run(ids: torch.Tensor) -> Any:
         counted = reader.counts(ids)
-        edits = (
-            _edits(reader, reconstruct, counted) if not _recurs(reader) else _states(reader, reconstruct, ids, counted)
-        )
+        recurs = _recurs(reader)
+        edits = _states(reader, reconstruct, ids, counted) if recurs else _edits(reader, reconstruct, counted)
         logits = reader.model.trace(ids, write={reader.site: edits}).logits
         scored = counted[:, 1:]
         loss = -logits[:, :-1].float().log_softmax(-1).gather(-1, ids[:, 1:, None])[..., 0].double()

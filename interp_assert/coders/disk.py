@@ -1,33 +1,31 @@
-"""Directories of coders, as SAELens 6.x reads and writes them: ``cfg.json`` and ``sae_weights.safetensors``.
+"""Directories of coders, as SAELens reads and writes them: ``cfg.json`` and ``sae_weights.safetensors``.
 
-SAELens has the encoder as (d_in, d_sae); here a latent is a row of it. What SAELens fills in without a word (a missing
-k becomes 100) or leaves out (tensors that it does not know) is refused here. Kinds that SAELens does not have are
-written in the same two files, under an architecture of their own that it refuses.
+SAELens has the encoder as (d_in, d_sae); here a latent is a row of it. Kinds that SAELens does not have are written in
+the same two files, under an architecture of their own that it refuses.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..errors import InterpError, UsageProblem
-from .recipe import Recipe, whole_number
+from ..errors import UsageProblem
+from ..models.sites import transformer_lens_name
+from .coder import kind_named
+from .config import ARCHITECTURES, CONFIG, WEIGHTS, BadCoder, CoderConfig, read_config
 
 if TYPE_CHECKING:
     from .coder import Coder
 
 __all__ = ["CONFIG", "WEIGHTS", "BadCoder", "load_coder", "save_coder"]
 
-CONFIG, WEIGHTS = "cfg.json", "sae_weights.safetensors"
 _VERSION = "6.0.0"
 """of SAELens, whose format this is: with an older one in it, a directory is taken for one from before version 6"""
 
-_ARCHITECTURES = {"standard": "relu", "topk": "topk", "jumprelu": "jumprelu", "interp_assert_rank1": "rank1"}
 _TENSORS = {
     "standard": ("W_enc", "b_enc", "W_dec", "b_dec"),
     "topk": ("W_enc", "b_enc", "W_dec", "b_dec"),
@@ -35,27 +33,27 @@ _TENSORS = {
     "interp_assert_rank1": ("v_enc", "w_enc", "b_enc", "v_dec", "w_dec", "b_dec"),
 }
 _TRANSPOSED = {"W_enc"}
-_NOT_FOLDED = ("constant_norm_rescale", "layer_norm", "covariance_whitening")
-
-
-class BadCoder(UsageProblem):
-    """A directory that holds no coder, a damaged one, or one whose files contradict each other."""
+_FACTORS = ("scaling_factor", "finetuning_scaling_factor")
+"""of latents, one for each; written by old versions of SAELens even where they were never trained and are 1"""
 
 
 def save_coder(coder: Coder, directory: str | os.PathLike[str]) -> Path:
     """Write the two files, making the directory; returns it. A directory that has them already is overwritten.
 
-    Raises UsageProblem for a kind that has no form on disk.
+    Raises UsageProblem for a kind that has no form on disk, or if a file is in the way.
     """
     from safetensors.torch import save_file
 
-    architecture = next((name for name, kind in _ARCHITECTURES.items() if kind == coder.kind), None)
+    architecture = next((name for name, kind in ARCHITECTURES.items() if kind == coder.kind), None)
     if architecture is None:
         raise UsageProblem(
-            f"coders of kind {coder.kind!r} have no form on disk; {', '.join(_ARCHITECTURES.values())} do"
+            f"coders of kind {coder.kind!r} have no form on disk; {', '.join(ARCHITECTURES.values())} do"
         )
     target = Path(directory)
-    target.mkdir(parents=True, exist_ok=True)
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as problem:
+        raise UsageProblem(f"{target} is a file; a coder is saved as a directory") from problem
     own = dict(coder.named_parameters())
     tensors = {
         name: (own[name].T if name in _TRANSPOSED else own[name]).detach().float().cpu().contiguous()
@@ -69,39 +67,39 @@ def save_coder(coder: Coder, directory: str | os.PathLike[str]) -> Path:
 def load_coder(directory: str | os.PathLike[str], *, device: str | torch.device = "cpu") -> Coder:
     """The coder in a directory that ``save_coder`` or SAELens wrote, in float32 and evaluation mode.
 
-    Raises BadCoder naming the file and what is wrong: missing or unreadable files, an architecture that is not known,
-    a missing k, tensors that are missing, too many or of another shape, numbers that are not finite, an activation
-    scale that was not folded in.
+    Raises BadCoder naming the file and what is wrong: missing or unreadable files, settings of a wrong type, an
+    architecture or an activation that is not known, a missing k, tensors that are missing, too many or of another shape
+    than the settings say, numbers that are not finite, settings and recipe that contradict each other.
     """
     source = Path(directory)
-    config = _read_config(source)
-    architecture = config.get("architecture")
-    if architecture not in _ARCHITECTURES:
-        raise BadCoder(f"{source / CONFIG}: architecture {architecture!r} is not one of {', '.join(_ARCHITECTURES)}")
-    _refuse_what_is_not_folded(source, config)
-    coder = _empty(source, config, str(architecture))
-    tensors = _read_tensors(source, _shapes(coder, str(architecture)))
-    if config.get("rescale_acts_by_decoder_norm") and architecture == "topk":
+    config = read_config(source)
+    tensors = _read_tensors(source, config)
+    if config.by_decoder_norm:
         norms = torch.linalg.vector_norm(tensors["W_dec"], dim=-1).clamp_min(1e-12)
         tensors["W_enc"] = tensors["W_enc"] * norms
         tensors["b_enc"] = tensors["b_enc"] * norms
         tensors["W_dec"] = tensors["W_dec"] / norms[:, None]
+    coder = _empty(config)
     with torch.no_grad():
         for name, parameter in coder.named_parameters():
             parameter.copy_(tensors[name].T if name in _TRANSPOSED else tensors[name])
-    coder.subtracts_b_dec = bool(config.get("apply_b_dec_to_input", True))
-    coder.origin = _origin(config)
+    coder.subtracts_b_dec, coder.normalises = config.subtracts_b_dec, config.normalises
+    coder.site, coder.head, coder.origin = config.site, config.head, config.origin
     return coder.to(device).requires_grad_(False).eval()
 
 
 def _config(coder: Coder, architecture: str) -> dict[str, Any]:
     metadata: dict[str, Any] = {"sae_lens_version": _VERSION}
+    if coder.site is not None:
+        metadata["hook_name"] = transformer_lens_name(coder.site) or coder.site
+    if coder.head is not None:
+        metadata["hook_head_index"] = coder.head
     if coder.origin is not None:
         origin = coder.origin
         metadata |= {
             "model_name": origin.model,
-            "hook_name": origin.site,
             "interp_assert": {
+                "site": origin.site,
                 "recipe": origin.recipe.as_dict(),
                 "head": origin.head,
                 "documents": origin.documents,
@@ -116,7 +114,7 @@ def _config(coder: Coder, architecture: str) -> dict[str, Any]:
         "dtype": "float32",
         "device": "cpu",
         "apply_b_dec_to_input": coder.subtracts_b_dec,
-        "normalize_activations": "none",
+        "normalize_activations": coder.normalises,
         "reshape_activations": "none",
         "metadata": metadata,
     }
@@ -127,100 +125,60 @@ def _config(coder: Coder, architecture: str) -> dict[str, Any]:
     return config
 
 
-def _read_config(source: Path) -> dict[str, Any]:
-    if not source.is_dir():
-        raise BadCoder(f"{source}: no such directory; a coder is a directory with {CONFIG} and {WEIGHTS}")
-    for name in (CONFIG, WEIGHTS):
-        if not (source / name).is_file():
-            raise BadCoder(f"{source}: {name} is missing; a coder is a directory with {CONFIG} and {WEIGHTS}")
-    try:
-        config = json.loads((source / CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as problem:
-        raise BadCoder(f"{source / CONFIG} cannot be read: {problem}") from problem
-    if not isinstance(config, dict):
-        raise BadCoder(f"{source / CONFIG} holds {type(config).__name__}, not the settings of a coder")
-    return config
+def _empty(config: CoderConfig) -> Coder:
+    made = kind_named(ARCHITECTURES[config.architecture])
+    if config.k is None:
+        return made(config.shape, config.d_sae)
+    return made(config.shape, config.d_sae, config.k)  # type: ignore[call-arg]  # kinds that select k are made with it
 
 
-def _refuse_what_is_not_folded(source: Path, config: Mapping[str, Any]) -> None:
-    normalised = config.get("normalize_activations") or "none"
-    if normalised in _NOT_FOLDED:
-        raise BadCoder(
-            f"{source / CONFIG}: normalize_activations={normalised!r} scales every input anew; a coder is judged on "
-            "activations as the model has them: fold the scale into its weights before saving it"
-        )
-
-
-def _empty(source: Path, config: Mapping[str, Any], architecture: str) -> Coder:
-    from .coder import kind_named
-
-    made = kind_named(_ARCHITECTURES[architecture])
-    needed = ["d_in", "d_sae"] + (["k"] if made.selects_k else []) + (["shape"] if made.of_matrices else [])
-    for name in needed:
-        if config.get(name) is None:
-            raise BadCoder(f"{source / CONFIG}: {name} is missing, which a {architecture} coder is nothing without")
-    try:
-        d_in, d_sae = (whole_number(name, config[name], 1) for name in ("d_in", "d_sae"))
-        shape = tuple(whole_number("shape", n, 1) for n in config["shape"]) if made.of_matrices else (d_in,)
-        if made.selects_k:
-            k = whole_number("k", config["k"], 1)
-            if k > d_sae:
-                raise UsageProblem(f"k={k} of d_sae={d_sae} latents: k is at most d_sae")
-            return made(shape, d_sae, k)  # type: ignore[call-arg]  # kinds that select k are made with it
-        return made(shape, d_sae)
-    except (UsageProblem, TypeError) as problem:
-        raise BadCoder(f"{source / CONFIG}: {problem}") from problem
-
-
-def _shapes(coder: Coder, architecture: str) -> dict[str, tuple[int, ...]]:
-    own = dict(coder.named_parameters())
+def _shapes(config: CoderConfig) -> dict[str, tuple[int, ...]]:
+    with torch.device("meta"):  # no memory is asked for before the file has shown that it holds as much
+        own = dict(_empty(config).named_parameters())
     return {
         name: tuple(reversed(own[name].shape)) if name in _TRANSPOSED else tuple(own[name].shape)
-        for name in _TENSORS[architecture]
+        for name in _TENSORS[config.architecture]
     }
 
 
-def _read_tensors(source: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, torch.Tensor]:
+def _read_tensors(source: Path, config: CoderConfig) -> dict[str, torch.Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
+        shapes = _shapes(config)
+    except (RuntimeError, OverflowError) as problem:
+        raise BadCoder(f"{source / CONFIG}: {problem}") from problem
+    try:
         tensors: dict[str, torch.Tensor] = load_file(source / WEIGHTS)
     except (OSError, SafetensorError) as problem:
         raise BadCoder(f"{source / WEIGHTS} cannot be read: {problem}; it may be truncated") from problem
+    _drop_factors(source, tensors)
     missing, extra = sorted(shapes.keys() - tensors.keys()), sorted(tensors.keys() - shapes.keys())
     if missing or extra:
         what = [f"lacks {', '.join(missing)}"] if missing else []
         what += [f"has {', '.join(extra)}, which this architecture does not use"] if extra else []
         raise BadCoder(f"{source / WEIGHTS} {' and '.join(what)}; it should have {', '.join(shapes)}")
-    for name, shape in shapes.items():
-        found = tuple(tensors[name].shape)
-        if found != shape:
-            raise BadCoder(f"{source / WEIGHTS}: {name} has shape {found}; {CONFIG} says {shape}")
-        if not bool(torch.isfinite(tensors[name]).all()):
-            raise BadCoder(f"{source / WEIGHTS}: {name} holds numbers that are not finite")
-    return {name: tensor.float() for name, tensor in tensors.items()}
+    if config.scaled:
+        raise BadCoder(f"{source / CONFIG}: finetuning_scaling_factor is true; fold the factors into W_dec, a row each")
+    return {name: _whole(source, name, tensors[name], shape) for name, shape in shapes.items()}
 
 
-def _origin(config: Mapping[str, Any]) -> Any:
-    """How a coder that was saved here was trained; None for any other."""
-    from .coder import Origin
+def _whole(source: Path, name: str, tensor: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+    found = tuple(tensor.shape)
+    if found != shape:
+        raise BadCoder(f"{source / WEIGHTS}: {name} has shape {found}; {CONFIG} says {shape}")
+    if not tensor.is_floating_point():
+        raise BadCoder(f"{source / WEIGHTS}: {name} is {str(tensor.dtype).removeprefix('torch.')}, not floating point")
+    single = tensor.float()
+    if not bool(torch.isfinite(single).all()):
+        raise BadCoder(f"{source / WEIGHTS}: {name} holds numbers that are not finite in float32")
+    return single
 
-    metadata = config.get("metadata")
-    ours = metadata.get("interp_assert") if isinstance(metadata, dict) else None
-    if not isinstance(metadata, dict) or not isinstance(ours, dict):
-        return None
-    try:
-        return Origin(
-            model=str(metadata["model_name"]),
-            site=str(metadata["hook_name"]),
-            recipe=Recipe(**ours["recipe"]),
-            head=ours["head"],
-            documents=str(ours["documents"]),
-            vectors=int(ours["vectors"]),
-            loss=float(ours["loss"]),
-        )
-    except (KeyError, TypeError, ValueError, InterpError) as problem:
-        raise BadCoder(
-            f"{CONFIG}: metadata.interp_assert does not say how the coder was trained: {problem}"
-        ) from problem
+
+def _drop_factors(source: Path, tensors: dict[str, torch.Tensor]) -> None:
+    for name in _FACTORS:
+        if name in tensors and bool((tensors[name].float() == 1.0).all()):
+            del tensors[name]
+        elif name in tensors:
+            raise BadCoder(f"{source / WEIGHTS}: {name} is not 1 throughout; fold it into W_dec, a row each")

@@ -15,9 +15,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..errors import UsageProblem
+from ..errors import NonFiniteMeasurement, UsageProblem
 from .coder import Coder
 from .reading import SiteReader, held_at_once
+from .stream import NothingVaries
 
 __all__ = ["CoderScores", "Reconstruction", "VarianceSums", "evaluate_coders"]
 
@@ -25,6 +26,9 @@ Reconstruction = Callable[[torch.Tensor], torch.Tensor]
 """(n, d_in) -> (n, d_in); a Coder is one, a projection on principal components another"""
 
 Floats = NDArray[np.float64]
+
+_LEAST_VARIANCE = 1e-12
+"""share of the square about the centre: less is what rounding leaves of vectors that are all the same"""
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,12 @@ class VarianceSums:
     @property
     def about_own_mean(self) -> float:
         """Variance explained, about the mean of these vectors."""
-        return _explained(self.residual, self.total - float(self.shift @ self.shift) / max(1, self.n))
+        return _explained(self.residual, self.about_own)
+
+    @property
+    def about_own(self) -> float:
+        """sum ||x - mean||^2 about the mean of these vectors."""
+        return self.total - float(self.shift @ self.shift) / max(1, self.n)
 
 
 @dataclass(frozen=True)
@@ -129,7 +138,8 @@ def evaluate_coders(
     number.
 
     ``centre`` (d_in,) is the mean of the training stream. Raises UsageProblem for no documents, a document of which no
-    token counts, or a coder of another width; NonFiniteMeasurement if activations are not finite.
+    token counts, or a coder of another width; NothingVaries if all activations are the same; NonFiniteMeasurement if
+    activations or reconstructions are not finite.
     """
     if not documents:
         raise UsageProblem("no documents to judge a coder on; give at least one")
@@ -152,6 +162,12 @@ def evaluate_coders(
                 tally.take(piece)
             done += len(piece)
     names = tuple(name for name, _ in documents)
+    pooled = sum(tallies[0].sums[1:], start=tallies[0].sums[0]) if tallies else None
+    if pooled is not None and pooled.about_own <= _LEAST_VARIANCE * pooled.total:
+        raise NothingVaries(
+            f"{reader.model.id}: {reader.site} is the same on all {pooled.n} tokens of these documents; there is "
+            "nothing to explain"
+        )
     return [tally.scores(names) for tally in tallies]
 
 
@@ -169,17 +185,21 @@ class _Tally:
         centre = self.centre.to(piece[0].device)
         size = max(1, held_at_once(centre.device) // getattr(self.coder, "d_sae", len(centre)))
         coded = torch.cat([self._reconstructed(part) for part in torch.cat(list(piece)).split(size)])
+        if not bool(torch.isfinite(coded).all()):
+            raise NonFiniteMeasurement(
+                "a reconstruction is not finite; the coder's weights are too large for these activations, or damaged"
+            )
         for vectors, reconstructed in zip(piece, coded.split([len(vectors) for vectors in piece]), strict=True):
             self.sums.append(VarianceSums.of(vectors, reconstructed, centre))
 
     def _reconstructed(self, x: torch.Tensor) -> torch.Tensor:
         if not isinstance(self.coder, Coder):
             return self.coder(x)
-        code = self.coder.encode(x)
+        code, reconstructed = self.coder.coded(x)
         self.active += code.active()
         firings = code.firings()
         self.firings = firings if self.firings is None else self.firings + firings
-        return self.coder.decode(code)
+        return reconstructed
 
     def scores(self, names: tuple[str, ...]) -> CoderScores:
         if self.firings is None:

@@ -33,7 +33,8 @@ class SiteReader:
     alone would explain nine tenths of the variance.
 
     ``head`` picks one of a state's or site's heads (its first axis after the position). ``shape`` is that of a value at
-    one position: (width,), or a matrix (rows, columns), where several heads are one below the other.
+    one position: (width,), or a matrix (rows, columns), where several heads are one below the other. ``dtype`` is that
+    in which the model computes it.
 
     Raises SiteNotAvailable; UsageProblem for several sites, a site whose width depends on the text, or a head that is
     not there.
@@ -48,15 +49,24 @@ class SiteReader:
         if not model.has(found[0]):  # proven on first use
             raise SiteNotAvailable(f"{model.id} has no {found[0]}: {model.anatomy.missing.get(found[0], 'not proven')}")
         self.model, self.site, self.head = model, found[0], head
+        self.dtype = model.dtype
         self.special = torch.tensor(sorted(special_ids(model)), dtype=torch.long)
         self.axes = self._axes()
         heads = self.axes[0]
-        if head is not None and (len(self.axes) < 2 or isinstance(head, bool) or not 0 <= head < heads):
+        if head is not None and (len(self.axes) < 2 or type(head) is not int or not 0 <= head < heads):
             having = f"heads 0 to {heads - 1}" if len(self.axes) > 1 else "no heads"
             raise UsageProblem(f"head={head!r}: {self.site} of {model.id} has {having}")
         axes = self.axes if head is None else self.axes[1:]
         self.shape = axes if len(axes) < 3 else (prod(axes[:-1]), axes[-1])
         self.d_in = prod(self.shape)
+
+    @classmethod
+    def of_matrices(cls, model: Model, site: str, head: int | None = None) -> SiteReader:
+        """For coders whose atoms are matrices: where a value is one matrix for each head and no head is named, the
+        first one. (All of them below each other would be a matrix that no head ever wrote to, and too large.)
+        """
+        reader = cls(model, site, head)
+        return cls(model, site, 0) if head is None and len(reader.axes) > 2 else reader
 
     def on(self, model: Model) -> SiteReader:
         """The same site of another model of this shape, such as a twin."""

@@ -49,6 +49,8 @@ class Recipe:
             whole_number("k", self.k, 1)
             if self.k > self.d_sae:
                 raise UsageProblem(f"k={self.k} of d_sae={self.d_sae} latents: k is at most d_sae")
+        if not isinstance(self.frozen_decoder, bool):
+            raise UsageProblem(f"frozen_decoder={self.frozen_decoder!r} must be True or False")
         for name in ("lr", "aux", "l1"):
             value = getattr(self, name)
             if value is None and name == "l1":

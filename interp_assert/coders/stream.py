@@ -11,10 +11,18 @@ import torch
 from ..errors import NonFiniteMeasurement, UsageProblem
 from .reading import SiteReader
 
-__all__ = ["BUFFER_ELEMENTS", "ActivationStream"]
+__all__ = ["BUFFER_ELEMENTS", "ActivationStream", "NothingVaries"]
 
 BUFFER_ELEMENTS = {"cpu": 2**26, "accelerator": 2**29}
 """numbers that a buffer may hold: 256 MiB of float32 on the CPU, 2 GiB on an accelerator"""
+
+
+_ROUNDING = 4.0
+"""units in the last place of its mean by which a dimension has to vary to be more than rounding"""
+
+
+class NothingVaries(UsageProblem):
+    """A site has the same value on every token: there is no variance that could be explained."""
 
 
 class ActivationStream:
@@ -27,7 +35,10 @@ class ActivationStream:
        of steps. Else half of the buffer at a time is used up and filled with what comes next; after the last document
        comes the first.
 
-    Raises UsageProblem if nothing in the documents counts, or if no activation varies.
+    A batch of more vectors than the buffer holds has some of them several times.
+
+    Raises UsageProblem if nothing in the documents counts, NothingVaries if no activation varies by more than rounding
+    makes it.
     """
 
     def __init__(self, reader: SiteReader, rows: Sequence[Sequence[int]], *, seed: int, elements: int | None = None):
@@ -70,6 +81,8 @@ class ActivationStream:
         used = torch.ones(len(self.buffer), dtype=torch.bool)
         used[waiting] = False
         free = used.nonzero()[:, 0]
+        if len(free) == 0:  # all are in the batch that is being drawn already
+            return self._shuffled(len(self.buffer))
         free = free[self._shuffled(len(free))][: max(1, len(self.buffer) // 2)]
         start = 0
         while start < len(free):
@@ -116,14 +129,15 @@ class ActivationStream:
         for part in self.buffer.split(max(1, 2**22 // self.reader.d_in)):
             total += part.double().sum(0)
         mean = total / len(self.buffer)
-        squares = sum(
-            float((part.double() - mean).square().sum()) for part in self.buffer.split(max(1, 2**22 // mean.numel()))
-        )
-        scale = (squares / self.buffer.numel()) ** 0.5
+        squares = torch.zeros_like(mean)
+        for part in self.buffer.split(max(1, 2**22 // mean.numel())):
+            squares += (part.double() - mean).square().sum(0)
+        scale = float(squares.mean() / len(self.buffer)) ** 0.5
         if not np.isfinite(scale):
             raise NonFiniteMeasurement(f"{self.reader.model.id}: the variance of {self.reader.site} is {scale}")
-        if scale == 0.0:
-            raise UsageProblem(
+        rounding = _ROUNDING * torch.finfo(self.reader.dtype).eps * mean.abs()
+        if not bool(((squares / len(self.buffer)).sqrt() > rounding).any()):
+            raise NothingVaries(
                 f"{self.reader.model.id}: {self.reader.site} is the same on all {len(self.buffer)} tokens read; there "
                 "is nothing to explain"
             )

@@ -23,7 +23,7 @@ class SelectsK(Coder):
 
     def encode(self, x: torch.Tensor) -> SparseCode:
         """(n, d_in) -> the k latents of each vector."""
-        index, value, _, _ = encode_topk(x, self.encoder(), self.b_enc, self.k, shift=self._shift())
+        index, value, _, _ = encode_topk(self.normalised(x), self.encoder(), self.b_enc, self.k, shift=self._shift())
         return SparseCode(index, value, self.d_sae)
 
     def loss(self, x: torch.Tensor, target: torch.Tensor, dead: torch.Tensor, recipe: Recipe) -> Step:

@@ -49,14 +49,15 @@ def train_coder(
 
     ``documents`` are texts or rows of token ids, of which those that ``assert_sae_variance_explained`` would judge the
     coder on are left out; without any the model writes them itself. ``length`` is that of a document in ids, ``head``
-    one of a state's heads. Further fields of ``Recipe`` may be given by name (``batch``, ``lr``, ``l1``, ``tokens``);
-    what is not given is filled in by ``recipe_for``. ``each(done, steps)`` hears how far it is. The same arguments give
-    the same coder on one thread of one machine.
+    one of a state's heads (for ``rank1`` the first, if there are several). Further fields of ``Recipe`` may be given by
+    name (``batch``, ``lr``, ``tokens``, ...); what is not given is filled in by ``recipe_for``. ``each(done, steps)``
+    hears how far it is. The same arguments give the same coder on one thread of one machine.
 
     Returns the coder, in evaluation mode and for activations as the site has them; ``coder.origin`` says how it was
     made. Raises SiteNotAvailable, UsageProblem for what cannot be trained, CannotSample, NonFiniteMeasurement.
     """
-    reader = SiteReader(model, site, head)
+    opened = SiteReader.of_matrices if kind_named(kind).of_matrices else SiteReader
+    reader = opened(model, site, head)
     recipe = recipe_for(reader.shape, kind, d_sae=d_sae, k=k, steps=steps, seed=seed, **more)
     return train_coders(reader, [recipe], rows_of(model, documents, length=length, seed=seed), each=each)[0]
 
@@ -140,6 +141,7 @@ class _Trainee:
             )
         self.coder.fold_scale(self.stream.scale)
         self.coder.requires_grad_(False).eval()
+        self.coder.site, self.coder.head = reader.site, reader.head
         self.coder.origin = Origin(
             reader.model.id, reader.site, replace(self.recipe), reader.head, documents, self.stream.vectors, loss
         )

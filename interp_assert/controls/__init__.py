@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .bag_of_words import bag_of_words, count_words
+from .bag_of_words import bag_of_words, count_words, fit_words
 from .by_document import BetterByDocument
 from .diff_of_means import not_worse_than_diff_of_means
 from .embedding import embedding_layer, embedding_site
@@ -30,6 +30,7 @@ __all__ = [
     "decoy_targets",
     "embedding_layer",
     "embedding_site",
+    "fit_words",
     "frozen_decoder_control",
     "norm_matched",
     "not_worse_than_diff_of_means",

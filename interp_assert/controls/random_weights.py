@@ -70,7 +70,8 @@ def random_weights(
         None if broken else _compared(own, scores, own.scale.margin if margin is None else margin, level, fail_level)
     )
     if compared is None:
-        reason = broken or "neither the twins' scores nor their clusters differ at all, which shows no spread"
+        alike = "a single number of a single twin" if len(scores) == 1 else "scores that are the same on every twin"
+        reason = broken or f"{alike} shows no spread; a value for each cluster would"
         return ControlResult(
             "random_weights", Outcome.INCONCLUSIVE, own.value, None, None, own.n, True, True, reason, details
         )
@@ -120,4 +121,4 @@ def _note(scheme: str, scores: Sequence[TwinScore], compared: TwinComparison) ->
     if compared.advisory:
         return f"one {scheme} twin scores {shown}: advisory, a single twin shows no spread"
     scale = scores[0].scale.name
-    return f"{len(scores)} {scheme} twins score {shown}; t-prediction on the {scale} scale"
+    return f"{len(scores)} {scheme} twins score {shown}; t-prediction, scale {scale}"

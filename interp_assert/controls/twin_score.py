@@ -16,13 +16,13 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import NonFiniteMeasurement, UsageProblem
 from ..stats import Measurement, logit_count
 
-__all__ = ["TWIN_MARGIN", "TwinScale", "TwinScore"]
+__all__ = ["LEAST_UNEXPLAINED", "TWIN_MARGIN", "TwinScale", "TwinScore"]
 
 TWIN_MARGIN = 0.25
 """on the scale of the comparison: the model's odds must exceed the prediction for a twin by a factor of e^0.25 = 1.28;
 what it leaves unexplained must be smaller by that factor"""
 
-_LEAST_UNEXPLAINED = 1e-12
+LEAST_UNEXPLAINED = 1e-12
 """share of the variance below which a reconstruction in float32 cannot tell itself from a perfect one"""
 
 
@@ -137,7 +137,7 @@ class TwinScore:
             )
         unexplained = float(left.sum() / whole.sum())
         error = _error(left / left.mean() - whole / whole.mean()) if unexplained > 0.0 else 0.0
-        scaled = -log(max(unexplained, _LEAST_UNEXPLAINED))
+        scaled = -log(max(unexplained, LEAST_UNEXPLAINED))
         return cls(1.0 - unexplained, scaled, error, left.size, TwinScale("log_unexplained"))
 
     @classmethod

@@ -6,6 +6,7 @@ from .activations import read_last
 from .answers import top_answers
 from .attribution import DirectAttribution, attribute_difference
 from .cka import debiased_linear_cka
+from .component_patching import ComponentPatching, patch_components
 from .drift import measure_drift
 from .drift_scores import DriftScores, ResidualDrift
 from .induction import InductionScores, measure_induction, measure_repeated_accuracy
@@ -18,6 +19,7 @@ from .text_drift import TextDrift, measure_text_drift
 from .weight_drift import WeightDrift, measure_weight_drift
 
 __all__ = [
+    "ComponentPatching",
     "DirectAttribution",
     "DriftScores",
     "InductionScores",
@@ -39,6 +41,7 @@ __all__ = [
     "measure_text_drift",
     "measure_weight_drift",
     "measurement",
+    "patch_components",
     "probe_scores",
     "read_last",
     "sustained_crossover",

@@ -59,9 +59,9 @@ def read_last(
     """{site: float32 (rows, width)}: the value at the last position of each row, axes after the position made one.
 
     ``sites`` as ``trace`` takes them (``blocks.*.resid_post``); the result has their full names, in order. What was
-    read before with this handle, of the same rows, is remembered (read-only, up to ``KEPT_BYTES``, until the weights
-    change); what is missing is read in one go, each row once, never padded. Besides the result, memory does not grow
-    with the number of rows.
+    read before with this handle, of the same rows, is remembered: read-only, up to ``KEPT_BYTES``, until the weights
+    change, and not while hooks of the user's are on, which may do another thing each time. What is missing is read in
+    one go, each row once, never padded. Besides the result, memory does not grow with the number of rows.
 
     Raises UsageProblem for no rows, SiteNotAvailable, ContextTooShort, NonFiniteMeasurement naming the site and the
     row (by ``names``, if given).
@@ -70,7 +70,7 @@ def read_last(
         raise UsageProblem("no rows of token ids to read activations of; give at least one text")
     check_context(model, max(len(row) for row in rows), "use shorter texts")
     wanted = model.anatomy.resolve(sites)
-    memory = _memories.setdefault(model, _Memory())
+    memory = _Memory() if _hooks(model.module) else _memories.setdefault(model, _Memory())
     weights = fingerprint(model.module)
     if memory.weights != weights:
         memory.kept.clear()
@@ -132,9 +132,20 @@ def fingerprint(module: torch.nn.Module) -> str:
     for name, tensor in (*module.named_parameters(), *module.named_buffers()):
         state.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}{tensor.device}{tensor._version}".encode())
         state.update(_sampled(tensor))
-    hooks = [len(part._forward_hooks) + len(part._forward_pre_hooks) for part in module.modules()]
-    state.update(repr((module.training, hooks)).encode())
+    state.update(repr((module.training, _hooks(module))).encode())
     return state.hexdigest()
+
+
+def _hooks(module: torch.nn.Module) -> list[int]:
+    """The numbers of the hooks that are on, which torch never gives to two; not those that transformers leaves on a
+    model that was once asked for its hidden states, for they look on.
+    """
+    return [
+        number
+        for part in module.modules()
+        for number, hook in (*part._forward_hooks.items(), *part._forward_pre_hooks.items())
+        if not str(getattr(hook, "__module__", "")).startswith("transformers.")
+    ]
 
 
 def _sampled(tensor: Any) -> bytes:

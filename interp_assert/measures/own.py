@@ -5,6 +5,7 @@ tables need to know of it.
 from __future__ import annotations
 
 import inspect
+import pickle
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -95,6 +96,16 @@ class OwnMeasurement:
             raise UsageProblem(f"name={self.name!r} must read owner/quantity, such as 'mine/agreement'")
         if not callable(self.function):
             raise UsageProblem(f"{self.name}: {self.function!r} is no function of a model and prompts")
+        for part in ("null", "train"):
+            if getattr(self, part) is not None and not callable(getattr(self, part)):
+                raise UsageProblem(f"{self.name}: {part}={getattr(self, part)!r} must be a function")
+        for part in ("lo", "hi"):
+            if isinstance(getattr(self, part), bool) or not isinstance(getattr(self, part), (int, float)):
+                raise UsageProblem(f"{self.name}: {part}={getattr(self, part)!r} must be a number")
+        if not isinstance(self.unit, str) or not self.unit.strip():
+            raise UsageProblem(f"{self.name}: unit={self.unit!r} must be a word, such as 'probability'")
+        if isinstance(self.version, bool) or not isinstance(self.version, int) or self.version < 1:
+            raise UsageProblem(f"{self.name}: version={self.version!r} must be a whole number of at least 1")
         if self.direction not in ("higher", "lower"):
             raise UsageProblem(f"{self.name}: direction={self.direction!r} must be 'higher' or 'lower'")
         if not self.lo < self.hi:
@@ -121,12 +132,32 @@ class OwnMeasurement:
         chosen = self.prompts if prompts is None else prompts
         if callable(chosen) and not isinstance(chosen, Stream):
             chosen = chosen(model, seed)
+        if isinstance(chosen, np.ndarray):  # which has a method take, as a stream has
+            chosen = list(chosen)
         if not isinstance(chosen, (Stream, Sequence)) or isinstance(chosen, (str, bytes)):
             raise UsageProblem(
                 f"{self.name}: prompts must be a list, an Endless stream, or a function of a model and a seed that "
                 f"returns one, not {type(chosen).__name__}"
             )
+        if isinstance(chosen, Sequence):
+            self._refuse_repeats(chosen)
         return Clusters(chosen, seed)
+
+    def fixed(self, prompts: Any = None) -> bool:
+        """Whether its prompts (or ``prompts`` in their place) are a list that does not depend on the model."""
+        return isinstance(self.prompts if prompts is None else prompts, (Sequence, np.ndarray))
+
+    def _refuse_repeats(self, prompts: Sequence[Any]) -> None:
+        seen: dict[bytes, int] = {}
+        for place, prompt in enumerate(prompts):
+            try:
+                first = seen.setdefault(pickle.dumps(prompt), place)
+            except Exception:  # whatever cannot be written down cannot be told from others
+                continue
+            if first != place:
+                raise UsageProblem(
+                    f"{self.name}: prompt {place} is prompt {first} again; each is an independent unit: give it once"
+                )
 
     def trained(self, model: Model, seed: int) -> tuple[Any, ...]:
         """What ``train`` makes of this model, as further arguments of the function; empty without ``train``."""
@@ -192,25 +223,34 @@ def measurement(
         unit: of a value, as tables show it.
         version: of the definition; raise it when the same model would get other numbers.
 
-    Raises UsageProblem for a name without an owner, an empty range or an unknown direction.
+    Raises UsageProblem for a name without an owner, an empty range, an unknown direction, and for what is no function.
     """
 
     def made(function: Callable[..., Any]) -> OwnMeasurement:
-        return OwnMeasurement(name, function, prompts, null, train, float(lo), float(hi), direction, unit, version)
+        return OwnMeasurement(name, function, prompts, null, train, lo, hi, direction, unit, version)
 
     return made
 
 
 def as_values(returned: Any, name: str) -> np.ndarray:
-    """What a function returned as float64: numbers, a list, an array or a tensor on any device."""
+    """What a function returned as float64: a number, a list, an array or a tensor on any device.
+
+    Raises BadMeasurement for anything else: text that reads like numbers, None.
+    """
     plain = returned.detach().cpu() if hasattr(returned, "detach") else returned
     if hasattr(plain, "double"):
         plain = plain.double().numpy()
     try:
-        return np.asarray(plain, dtype=np.float64)
+        found = np.asarray(plain)
+        if found.dtype.kind not in "biufO" or any(item is None or isinstance(item, str) for item in found.ravel()):
+            raise TypeError(
+                f"{found.dtype.name} values" if found.dtype.kind != "O" else "None or text among the values"
+            )
+        return found.astype(np.float64)
     except (TypeError, ValueError) as problem:
         raise BadMeasurement(
-            f"{name}: the function returned {type(returned).__name__}, which is no array of numbers ({problem})"
+            f"{name}: the function returned {type(returned).__name__}, which is no array of numbers ({problem}): "
+            "return a number, a list, an array or a tensor"
         ) from problem
 
 

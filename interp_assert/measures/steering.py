@@ -35,6 +35,7 @@ __all__ = [
     "class_difference",
     "dose_response",
     "dose_responses",
+    "doses_of",
     "nll_under_steering",
     "slopes_over",
     "steering_site",
@@ -136,9 +137,7 @@ def dose_responses(
 
     from ..models.edits import add
 
-    doses = tuple(sorted({float(alpha) for alpha in alphas}))
-    if len(doses) < 2 or not np.isfinite(doses).all():
-        raise UsageProblem(f"alphas={list(alphas)} must hold two different finite doses at least")
+    doses = doses_of(alphas)
     if len(rows) == 0:
         raise UsageProblem("no prompts to steer; give at least one")
     check_context(model, max(len(row) for row in rows), "use shorter prompts")
@@ -170,6 +169,17 @@ def dose_responses(
         DoseResponse(doses, each, slopes_over(doses, each), Cost() if number else span.cost)
         for number, each in enumerate(metric)
     ]
+
+
+def doses_of(alphas: Sequence[float]) -> tuple[float, ...]:
+    """The doses in ascending order, each once. Raises UsageProblem unless there are two finite ones."""
+    try:
+        doses = tuple(sorted({float(alpha) for alpha in alphas}))
+    except (TypeError, ValueError):
+        raise UsageProblem(f"alphas={alphas!r} must be a list of numbers") from None
+    if len(doses) < 2 or not np.isfinite(doses).all():
+        raise UsageProblem(f"alphas={alphas!r} must hold two different finite doses at least")
+    return doses
 
 
 def _check_finite(model: Model, metric: Floats, doses: Sequence[float]) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ..errors import UsageProblem
 
 if TYPE_CHECKING:
     from ..models import Model
 
-__all__ = ["TargetUnknown", "resolve_target"]
+__all__ = ["TargetUnknown", "check_target", "resolve_target"]
 
 
 class TargetUnknown(UsageProblem):
@@ -26,20 +28,25 @@ def resolve_target(model: Model, target: Sequence[str | int], prompts: Sequence[
     Raises TargetUnknown for a word that is not one token or unknown, UsageProblem for anything but two different words
     or ids.
     """
-    if isinstance(target, (str, bytes)) or len(target) != 2:
-        raise UsageProblem(f"target={target!r} must be two words or token ids: that of class 1, that of class 0")
+    check_target(target)
     ids = [_id_of(model, word, prompts) for word in target]
     if ids[0] == ids[1]:
         raise UsageProblem(f"target={tuple(target)!r} is the same token twice; steering tips the balance between two")
     return ids[0], ids[1]
 
 
+def check_target(target: object) -> None:
+    """Raise UsageProblem unless these are two things."""
+    if isinstance(target, (str, bytes)) or not isinstance(target, (Sequence, np.ndarray)) or len(target) != 2:
+        raise UsageProblem(f"target={target!r} must be two words or token ids: that of class 1, that of class 0")
+
+
 def _id_of(model: Model, word: str | int, prompts: Sequence[str]) -> int:
     size = int(model.vocab_size)
-    if isinstance(word, int) and not isinstance(word, bool):
+    if isinstance(word, (int, np.integer)) and not isinstance(word, bool):
         if not 0 <= word < size:
             raise UsageProblem(f"target id {word} is outside the vocabulary of {size} of {model.id}")
-        return word
+        return int(word)
     if not isinstance(word, str) or not word.strip():
         raise UsageProblem(f"target {word!r} must be a word or a token id")
     if model.tokenizer is None:

@@ -65,6 +65,19 @@ _TRANSFORMER_LENS = {
 }
 
 
+_BY_OUR_NAME = {ours: theirs for theirs, ours in _TRANSFORMER_LENS.items()}
+
+
+def transformer_lens_name(site: str) -> str | None:
+    """``blocks.3.resid_post`` -> ``blocks.3.hook_resid_post``; None where TransformerLens has no hook that is the same
+    whatever the model.
+    """
+    part = part_of(site)
+    if part not in _BY_OUR_NAME or part in ("attn.q", "attn.k"):  # whose hooks are others where positions are rotated
+        return None
+    return site.removesuffix(part) + _BY_OUR_NAME[part]
+
+
 def part_of(site: str) -> str:
     """``blocks.3.attn.out`` -> ``attn.out``; a site outside the blocks is its own part."""
     match = _BLOCK.match(site)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .figure import Figure, Profile, Request
 from .listening import profiling
 from .making import profile
-from .measures import GROUP, ProfiledMeasure, own_measurements, profiled_measures
+from .measures import GROUP, ProfiledMeasure, own_measurements, profiled_measures, register_measurement
 
 __all__ = [
     "GROUP",
@@ -17,4 +17,5 @@ __all__ = [
     "profile",
     "profiled_measures",
     "profiling",
+    "register_measurement",
 ]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..assertions.drift import DEFAULTS
-from ..assertions.drift_readings import Readings, readings_of
+from ..assertions.drift.readings import Readings, readings_of
 from ..measures import DriftScores
 from ..stats import ratio_interval
 from .figure import LEVEL, Figure, Request

@@ -12,7 +12,7 @@ from ..assertions.progress import report
 from ..assertions.reasons import LACKING
 from ..errors import InterpError, ModelBroken, NonFiniteMeasurement, OutOfMemory, UnprovenAnatomy
 from ..measures.drift import metered_together
-from ..stats import Budget
+from ..stats import BadMeasurement, Budget
 from .figure import Figure, Profile, Request, not_finite
 from .listening import made_known
 from .measures import ProfiledMeasure, profiled_measures
@@ -86,5 +86,5 @@ def _measured(measure: ProfiledMeasure, model: Model, asked: Request) -> Sequenc
         return [Figure.none(measure.name, measure.quantity, str(problem))]
     except NonFiniteMeasurement as problem:
         return [not_finite(measure.name, measure.quantity, problem)]
-    except UNUSABLE as problem:
+    except (*UNUSABLE, BadMeasurement) as problem:
         return [Figure.none(measure.name, measure.quantity, str(problem), broken=True)]

@@ -1,5 +1,5 @@
-"""Which measurements a profile has: those that ship with interp-assert, and what the entry-point group
-``interp_assert.measures`` brings.
+"""Which measurements a profile has: those that ship with interp-assert, those that are registered, and what the
+entry-point group ``interp_assert.measures`` brings.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import UsageProblem
 
@@ -17,7 +17,15 @@ if TYPE_CHECKING:
     from ..models import Model
     from .figure import Figure, Request
 
-__all__ = ["GROUP", "SHIPPED", "ProfiledMeasure", "own_measurements", "profiled_measures", "shipped_measurements"]
+__all__ = [
+    "GROUP",
+    "SHIPPED",
+    "ProfiledMeasure",
+    "own_measurements",
+    "profiled_measures",
+    "register_measurement",
+    "shipped_measurements",
+]
 
 GROUP = "interp_assert.measures"
 
@@ -35,6 +43,10 @@ SHIPPED = (
     "interp_assert.profiles.drift:WEIGHTS",
 )
 """where each measurement's entry is, in the order of the columns"""
+
+_registered: dict[str, OwnMeasurement | ProfiledMeasure] = {}
+
+Brought = TypeVar("Brought", "OwnMeasurement", "ProfiledMeasure")
 
 
 @dataclass(frozen=True)
@@ -59,15 +71,27 @@ class ProfiledMeasure:
     needs_base: bool = False
 
 
+def register_measurement(measure: Brought) -> Brought:
+    """Make a measurement a column of every profile and, if it was made by ``@measurement``, a claim of the suite
+    ``controls``, in this process: in a ``conftest.py``, say. (A package declares an entry point instead.)
+
+    Returns it, so it can stand as a decorator above ``@measurement``. One of the same name takes its place. Raises
+    UsageProblem for anything else.
+    """
+    _as_measure(measure, "what is registered")
+    _registered[measure.name] = measure
+    return measure
+
+
 def profiled_measures(only: Sequence[str] | None = None, *, base: bool = False) -> list[ProfiledMeasure]:
     """All of them but the costly (and, without a ``base``, those that need one), or those named: shipped ones first,
-    then those of other packages by name.
+    then registered ones, then those of other packages by name.
 
     An entry point loads to a measurement made by ``@measurement`` or to a ProfiledMeasure. Raises UsageProblem for an
     unknown name, a named one that needs a base where there is none, two of one name, an entry point that is neither.
     """
     known: dict[str, ProfiledMeasure] = {}
-    for place, loaded in (*_shipped(), *_of_packages()):
+    for place, loaded in (*_shipped(), *_brought()):
         measure = _as_measure(loaded, place)
         if measure.name in known:
             raise UsageProblem(f"two measurements have the name {measure.name!r}; the second is from {place}")
@@ -88,15 +112,21 @@ def shipped_measurements() -> list[str]:
 
 
 def own_measurements() -> list[OwnMeasurement]:
-    """Those that other packages bring and that are made by ``@measurement``, by the name of their entry points."""
+    """Those that are made by ``@measurement`` and that were registered or that other packages bring, by the name of
+    their entry points.
+    """
     from ..measures import OwnMeasurement
 
-    return [loaded for _, loaded in _of_packages() if isinstance(loaded, OwnMeasurement)]
+    return [loaded for _, loaded in _brought() if isinstance(loaded, OwnMeasurement)]
 
 
 def _shipped() -> list[tuple[str, Any]]:
     places = [place.partition(":") for place in SHIPPED]
     return [(module, getattr(import_module(module), name)) for module, _, name in places]
+
+
+def _brought() -> list[tuple[str, Any]]:
+    return [*((f"register_measurement({name})", measure) for name, measure in _registered.items()), *_of_packages()]
 
 
 def _of_packages() -> list[tuple[str, Any]]:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from ..assertions.probe_auroc import DEFAULTS
 from ..assertions.probe_report import probe_details
 from ..assertions.probe_task import named_layer, probe_task
-from ..controls import count_words
+from ..controls import fit_words
 from ..errors import UsageProblem
 from ..measures import read_last
 from ..measures.probes import ProbeProblem
@@ -35,8 +36,8 @@ def figures(model: Model, asked: Request, *, name: str) -> Sequence[Figure]:
         return [Figure.none(check, quantity, task)]
     rows, labels = task.rows, task.rows.labels
     own = ProbeProblem(read_last(model, rows.rows, task.sites, names=rows.texts), task.split).fit(labels)
-    counts = {"words": count_words(rows.texts, rows.rows, task.split)}
-    words = float(ProbeProblem(counts, task.split, standardise=False).fit(labels).test[0])
+    by_words = fit_words(rows.texts, rows.rows, labels, task.split, margin=DEFAULTS.margin)
+    words = float(by_words.test[by_words.best])
     told = probe_details(model, task, own)
     low, high = told["auroc_interval"]
     kept = ("site", "by_block", "texts", "groups", "data_note")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -33,6 +33,7 @@ class LabelledTexts:
         labels: 0 or 1; both occur.
         groups: as many as texts.
         classes: what 0 and 1 mean.
+        simpler: the same question in fewer words, asked of models that do not know those of half of the groups.
 
     Raises UsageProblem for anything else, with the value and the remedy.
     """
@@ -42,9 +43,12 @@ class LabelledTexts:
     labels: tuple[int, ...]
     groups: tuple[str, ...]
     classes: tuple[str, str] = ("0", "1")
+    simpler: LabelledTexts | None = None
 
     def __post_init__(self) -> None:
         for field in ("texts", "labels", "groups", "classes"):
+            if isinstance(getattr(self, field), str) or not isinstance(getattr(self, field), Iterable):
+                raise UsageProblem(f"data set {self.name!r}: {field}={getattr(self, field)!r} must be a sequence")
             object.__setattr__(self, field, tuple(getattr(self, field)))
         self._check()
         object.__setattr__(self, "labels", tuple(int(label) for label in self.labels))
@@ -101,6 +105,12 @@ class LabelledTexts:
             if text in first:
                 raise UsageProblem(self._twice(text, first[text], place))
             first[text] = place
+        for place, group in enumerate(self.groups):
+            if group is None or group != group or not str(group).strip():  # NaN differs from itself
+                raise UsageProblem(
+                    f"{where}: group {place} is {group!r}; name the group of every text, or texts without one would "
+                    "all be of the same"
+                )
         for place, label in enumerate(self.labels):
             if not isinstance(label, (int, np.integer, np.bool_)) or label not in (0, 1):
                 raise UsageProblem(

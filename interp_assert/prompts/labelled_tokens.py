@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from .pool import bos_id
 if TYPE_CHECKING:
     from ..models import Model
 
-__all__ = ["LabelledRows", "put_into_tokens"]
+__all__ = ["LabelledRows", "fault_of", "left_out", "put_into_tokens"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,14 +61,33 @@ class LabelledRows:
             return self
         chosen = set(self.data.some_groups(most, seed).groups)
         places = [i for i, group in enumerate(self.groups) if group in chosen]
-        note = f"{self.note}; the budget allows {most} of {self.n_groups} groups, drawn with seed {seed}"
+        return self._only(places, f"the budget allows {most} of {self.n_groups} groups, drawn with seed {seed}")
+
+    def some_of_each_group(self, most: int, seed: int = 0) -> LabelledRows:
+        """At most ``most`` texts of each group, drawn with this seed; as many of either class as there are of the rarer
+        one, if that allows.
+        """
+        held: dict[str, tuple[list[int], list[int]]] = {}
+        for place, group in enumerate(self.groups):
+            held.setdefault(group, ([], []))[int(self.labels[place])].append(place)
+        if self.data is None or all(len(lower) + len(upper) <= most for lower, upper in held.values()):
+            return self
+        rng = np.random.default_rng([seed, 0x7E87])
+        places: list[int] = []
+        for _, classes in sorted(held.items()):
+            lower, upper = ([members[i] for i in rng.permutation(len(members))] for members in classes)
+            of_lower = max(most - len(upper), min(len(lower), most // 2))
+            places += lower[:of_lower] + upper[: most - min(len(lower), of_lower)]
+        return self._only(sorted(places), f"at most {most} texts of a group, drawn with seed {seed}")
+
+    def _only(self, places: list[int], why: str) -> LabelledRows:
         return LabelledRows(
-            self.data.only(places),
+            None if self.data is None else self.data.only(places),
             tuple(self.rows[i] for i in places),
             self.labels[places],
             tuple(self.kept[i] for i in places),
             self.dropped,
-            note,
+            f"{self.note}; {why}",
         )
 
 
@@ -76,7 +95,10 @@ def put_into_tokens(data: LabelledTexts, model: Model) -> LabelledRows:
     """Each text with BOS in front, if the tokenizer defines one, and no other special tokens.
 
     A group with a token that the model does not know is left out whole: without one of its texts its words would no
-    longer be balanced between the classes. If one class is left, nothing is.
+    longer be balanced between the classes. So is one with a text that has the tokens of a text in an earlier group (in
+    other letters, to a tokenizer without capitals): on two sides of a split it would be known by heart. If one class is
+    left, nothing is. Where fewer than half of the groups are left, the ``simpler`` wording of the data is read, if
+    more of its groups are known.
 
     Raises UsageProblem if the model has no tokenizer, ContextTooShort naming the text that does not fit.
     """
@@ -85,13 +107,27 @@ def put_into_tokens(data: LabelledTexts, model: Model) -> LabelledRows:
         raise UsageProblem(
             f"{model.id} has no tokenizer, so texts cannot be put into its tokens; give wrap() a tokenizer"
         )
+    rows = _known(data, model, tokenizer)
+    if data.simpler is None or 2 * rows.n_groups >= data.n_groups:
+        return rows
+    simpler = _known(data.simpler, model, tokenizer)
+    if simpler.n_groups <= rows.n_groups:
+        return rows
+    known = f"{rows.n_groups} of {data.n_groups} groups in everyday words are in its vocabulary"
+    return replace(simpler, note=f"in the wording for small vocabularies ({known}): {simpler.note}")
+
+
+def _known(data: LabelledTexts, model: Model, tokenizer: Any) -> LabelledRows:
     bos, size, unknown = bos_id(model), int(model.vocab_size), tokenizer.unk_token_id
     encoded = tokenizer(list(data.texts), add_special_tokens=False)["input_ids"]
     rows: list[tuple[int, ...]] = []
     dropped: dict[str, str] = {}
+    said_by: dict[tuple[int, ...], str] = {}
     for text, group, ids in zip(data.texts, data.groups, encoded, strict=True):
         rows.append((*(() if bos is None else (bos,)), *(int(i) for i in ids)))
-        fault = _fault(ids, size, unknown)
+        fault = fault_of(ids, size, unknown)
+        if said_by.setdefault(rows[-1], group) != group:
+            fault = fault or "tokens of a text in another group"
         if fault is not None:
             dropped.setdefault(group, fault)
         elif model.max_positions is not None and len(rows[-1]) > model.max_positions:
@@ -103,9 +139,7 @@ def put_into_tokens(data: LabelledTexts, model: Model) -> LabelledRows:
     note = f"BOS {'none' if bos is None else bos}; {len(kept)} of {len(data)} texts, "
     note += f"{data.n_groups - len(dropped)} of {data.n_groups} groups are in its vocabulary"
     if dropped:
-        note += "; groups left out: " + ", ".join(
-            f"{n} x {why}" for why, n in sorted(Counter(dropped.values()).items())
-        )
+        note += f"; {left_out(dropped)}"
     if len({data.labels[i] for i in kept}) < 2:
         return LabelledRows(None, (), np.empty(0, dtype=np.int64), (), dropped, note)
     left = data.only(kept)
@@ -113,7 +147,14 @@ def put_into_tokens(data: LabelledTexts, model: Model) -> LabelledRows:
     return LabelledRows(left, tuple(rows[i] for i in kept), labels, tuple(kept), dropped, note)
 
 
-def _fault(ids: list[int], size: int, unknown: int | None) -> str | None:
+def left_out(dropped: Mapping[str, str]) -> str:
+    """How many groups are left out for which reason; empty if none are."""
+    reasons = ", ".join(f"{n} x {why}" for why, n in sorted(Counter(dropped.values()).items()))
+    return f"groups left out: {reasons}" if reasons else ""
+
+
+def fault_of(ids: list[int], size: int, unknown: int | None) -> str | None:
+    """Why a model of ``size`` tokens cannot read these ids; ``unknown`` is what it says for what it does not know."""
     if len(ids) == 0:
         return "no tokens"
     if unknown is not None and unknown in ids:

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import operator
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 
@@ -203,7 +204,7 @@ def _tokenised(model: Model, corpus: Sequence[str] | Sequence[Sequence[int]]) ->
                 raise UsageProblem(f"{model.id} has no tokenizer, so texts cannot be put into its tokens; give ids")
             ids = [int(i) for i in model.tokenizer(document, add_special_tokens=False)["input_ids"]]
         else:
-            ids = [int(i) for i in document]  # type: ignore[call-overload]
+            ids = _ids(document, place)
         wrong = next((i for i in ids if not 0 <= i < model.vocab_size), None)
         if wrong is not None:
             raise TokenOutOfRange(f"document {place} holds id {wrong}; {model.id} has ids 0 to {model.vocab_size - 1}")
@@ -211,6 +212,13 @@ def _tokenised(model: Model, corpus: Sequence[str] | Sequence[Sequence[int]]) ->
             ids = [bos, *ids]
         rows.append(tuple(ids))
     return rows
+
+
+def _ids(document: Any, place: int) -> list[int]:
+    try:
+        return [operator.index(i) for i in document]
+    except TypeError as problem:
+        raise UsageProblem(f"document {place} is neither a text nor a row of token ids: {problem}") from problem
 
 
 def _first_ids(rows: Sequence[Row], length: int) -> tuple[list[Row], int, int]:

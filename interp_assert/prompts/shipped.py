@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib import resources
 
 from ..errors import UsageProblem
@@ -18,6 +19,9 @@ SHIPPED_SETS = {
     "number": ("singular", "plural"),
 }
 """Name -> what 0 and 1 mean."""
+SIMPLER_SETS = ("truth",)
+"""Those that have a wording for small vocabularies, in a folder of its own."""
+SMALL = "small_vocabulary"
 
 
 def labelled_set(name: str) -> LabelledTexts:
@@ -28,12 +32,19 @@ def labelled_set(name: str) -> LabelledTexts:
     * ``tense``: whether the main clause, not the other one, is in the past; a group is a verb.
     * ``number``: whether the subject, not the noun beside it, is plural; a group is two nouns.
 
+    Written in everyday English. ``truth`` brings a wording for small vocabularies with it (``simpler``): claims about
+    what is spoken where, for models that do not know the words of half of the groups.
+
     Raises UsageProblem for another name.
     """
     if name not in SHIPPED_SETS:
         raise UsageProblem(f"no shipped data set {name!r}; there are {', '.join(SHIPPED_SETS)}")
-    text = resources.files(__package__) / "data" / f"{name}.csv"
-    with resources.as_file(text) as path:
+    everyday = _read(name)
+    return replace(everyday, simpler=_read(name, SMALL)) if name in SIMPLER_SETS else everyday
+
+
+def _read(name: str, folder: str = "") -> LabelledTexts:
+    with resources.as_file(resources.files(__package__) / "data" / folder / f"{name}.csv") as path:
         return read_labelled(path, classes=SHIPPED_SETS[name], name=name)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .history import history_lines
-from .profile import blanks, figures_markdown, figures_table, legend
+from .profile import blanks, figures_markdown, figures_table, figures_text, legend
 from .steps import step_lines, step_table
 from .table import not_passed, profile_table, traps
 
@@ -11,6 +11,7 @@ __all__ = [
     "blanks",
     "figures_markdown",
     "figures_table",
+    "figures_text",
     "history_lines",
     "legend",
     "not_passed",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from .table import count
@@ -10,11 +11,27 @@ from .table import count
 if TYPE_CHECKING:
     from ..records import Results
 
-__all__ = ["blanks", "figures_markdown", "figures_table", "legend"]
+__all__ = ["blanks", "figures_markdown", "figures_table", "figures_text", "legend"]
+
+_GAP = "  "
+"""between two columns of a table, and before the rest of a line"""
 
 
-def figures_table(results: Results) -> str:
-    """For the terminal: value, interval and note of a figure below each other. Empty without profiles.
+def figures_text(results: Results, width: int | None = None) -> list[str]:
+    """The lines of a terminal of ``width`` columns (None: as wide as it takes): the table, how to read it, and why
+    there are blanks. Empty without profiles.
+    """
+    if not results.profiles:
+        return []
+    lines = figures_table(results, width).splitlines()
+    for part in (legend(results), blanks(results)):
+        lines += ["", *(piece for line in part for piece in _folded(line, width))] if part else []
+    return lines
+
+
+def figures_table(results: Results, width: int | None = None) -> str:
+    """For the terminal: value, interval and note of a figure below each other. Empty without profiles. Columns for
+    which ``width`` does not suffice stand in a further table below, which begins with the models again.
 
     ``~`` stands before an interval that rests on a normal approximation, "all 64" in the place of one where a list was
     measured whole, so that there is nothing left to guess; "n/a" where the model has no use for a measurement, "broken"
@@ -26,7 +43,39 @@ def figures_table(results: Results) -> str:
 
     header, rows = _rows(results, "\n")
     aligned = ["left", "left", "right", *["left"] * (len(header) - 5), "right", "right"]
-    return tabulate(rows, headers=header, tablefmt="simple", colalign=aligned, disable_numparse=True)
+    tables = []
+    for columns in _fitting(header, rows, width):
+        shown = [[row[column] for column in columns] for row in rows]
+        heads, sides = [header[column] for column in columns], [aligned[column] for column in columns]
+        tables.append(tabulate(shown, headers=heads, tablefmt="simple", colalign=sides, disable_numparse=True))
+    return "\n\n".join(tables)
+
+
+def _fitting(header: list[str], rows: list[list[str]], width: int | None) -> list[list[int]]:
+    """Which columns stand in which table: the first in all, then as many as fit, one at least. (tabulate leaves two
+    blanks behind a heading.)
+    """
+    widths = [
+        max(len(line) for text in (header[column] + _GAP, *(row[column] for row in rows)) for line in text.split("\n"))
+        for column in range(len(header))
+    ]
+    if width is None:
+        return [list(range(len(header)))]
+    tables: list[list[int]] = []
+    for column in range(1, len(header)):
+        if not tables or sum(widths[c] + len(_GAP) for c in tables[-1]) + widths[column] > width:
+            tables.append([0])
+        tables[-1].append(column)
+    return tables
+
+
+def _folded(line: str, width: int | None) -> list[str]:
+    """A line broken at blanks, continued with an indent; words that are longer stay whole."""
+    return (
+        [line]
+        if width is None
+        else wrap(line, width, subsequent_indent=_GAP, break_long_words=False, break_on_hyphens=False)
+    )
 
 
 def figures_markdown(results: Results) -> str:
@@ -62,7 +111,9 @@ def legend(results: Results) -> list[str]:
 
 
 def blanks(results: Results) -> list[str]:
-    """What is missing of which model, and why: a line for each reason."""
+    """What is missing of which model, and why: a line for each reason, with all the figures and models that it holds
+    for.
+    """
     missing: dict[tuple[str, str, str], list[str]] = {}
     for profile in results.profiles:
         for figure in profile["figures"]:
@@ -70,7 +121,10 @@ def blanks(results: Results) -> list[str]:
                 kind = "broken" if figure["broken"] else "n/a"
                 key = profile["model"], kind, " ".join(figure["missing"].split())
                 missing.setdefault(key, []).append(figure["quantity"])
-    return [f"{kind} {', '.join(figures)} on {model}: {why}" for (model, kind, why), figures in missing.items()]
+    models: dict[tuple[str, str, str], list[str]] = {}
+    for (model, kind, why), figures in missing.items():
+        models.setdefault((kind, ", ".join(figures), why), []).append(model)
+    return [f"{kind} {figures} on {', '.join(labels)}: {why}" for (kind, figures, why), labels in models.items()]
 
 
 def _rows(results: Results, between: str) -> tuple[list[str], list[list[str]]]:

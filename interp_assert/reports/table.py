@@ -141,13 +141,15 @@ def _drift(checks: Iterable[Mapping[str, Any]]) -> str:
         return "-"
     told = []
     output = next((details["output"] for details in found if "output" in details), None)
+    rows: list[Any] = next((details["by_block"] for details in found if details.get("by_block")), [])
+    moved = [(row["residual"], row["block"]) for row in rows if row.get("residual") is not None]
+    if output == {"total_variation": 0.0, "kl": 0.0, "agreement": 1.0} and not any(size for size, _ in moved):
+        return "none: not one bit differs"
     if output is not None:
         told.append(f"TV {output['total_variation']:.3f}")
     text = next((details["by_text"] for details in found if details.get("by_text")), None)
     if output is None and text is not None:
         told.append(f"{text['difference']:+.3f} nats per character")
-    rows: list[Any] = next((details["by_block"] for details in found if details.get("by_block")), [])
-    moved = [(row["residual"], row["block"]) for row in rows if row.get("residual") is not None]
     if moved:
         most, block = max(moved, key=lambda pair: pair[0])
         told.append(f"residual {most:.2f} at {block if block == 'embed' else f'block {block}'}")

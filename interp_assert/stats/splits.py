@@ -23,7 +23,7 @@ class Split:
     """Places of the examples of each part, int64, ascending.
 
     ``train`` is what a probe is fitted on, ``select`` what its penalty and layer are chosen on, ``test`` what it is
-    judged on.
+    judged on. Raises UsageProblem for anything but whole numbers in a row.
     """
 
     train: NDArray[np.int64]
@@ -32,7 +32,7 @@ class Split:
 
     def __post_init__(self) -> None:
         for part in PARTS:
-            object.__setattr__(self, part, np.asarray(getattr(self, part), dtype=np.int64))
+            object.__setattr__(self, part, _places(part, getattr(self, part)))
 
     def check(self, labels: Sequence[int] | ArrayLike, groups: Sequence[str]) -> None:
         """Raise UsageProblem if a group or example is on two sides, a place does not exist, or a part lacks a class."""
@@ -57,6 +57,18 @@ class Split:
                 raise UsageProblem(
                     f"the {part} part has no example of class {min(lacking)}; every part needs both classes"
                 )
+
+
+def _places(part: str, given: object) -> NDArray[np.int64]:
+    """Places and nothing that would be turned into some: a mask is not, and neither are fractions."""
+    places = np.asarray(given)
+    if places.ndim == 1 and (places.size == 0 or np.issubdtype(places.dtype, np.integer)):
+        return places.astype(np.int64)
+    remedy = "; of a mask take numpy.flatnonzero" if places.dtype == np.bool_ else ""
+    raise UsageProblem(
+        f"the {part} part has shape {places.shape} and type {places.dtype}; give the places of its examples, "
+        f"whole numbers from 0{remedy}"
+    )
 
 
 def split_by_group(

@@ -3,6 +3,7 @@ that is not PASS."""
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -67,7 +68,7 @@ class TerminalReport:
 
     def _report(self, terminalreporter: Any, results: Results) -> None:
         from interp_assert.reports.baselines import baselines_table, not_compared, weights_lines
-        from interp_assert.reports.profile import blanks, figures_table, legend
+        from interp_assert.reports.profile import figures_text
         from interp_assert.reports.table import not_passed, profile_table, remembered, traps
 
         table = profile_table(results)
@@ -77,9 +78,9 @@ class TerminalReport:
         for line in (*not_passed(results), *traps(results)):
             terminalreporter.write_line(printable(line))
         self._over_steps(terminalreporter, results)
-        if profiles := figures_table(results):
+        if results.profiles:
             terminalreporter.section("interp: profile")
-            for line in (*profiles.splitlines(), "", *legend(results), *blanks(results)):
+            for line in figures_text(results, shutil.get_terminal_size(fallback=(120, 24)).columns):
                 terminalreporter.write_line(printable(line))
         if compared := baselines_table(results):
             terminalreporter.section("interp: against the baseline")

@@ -136,14 +136,14 @@ def trained() -> tuple[Model, SampledRows]:
 
 
 def a_trained_model_passes() -> None:
-    recipe = recipe_for(96, steps=40, batch=64, tokens=1024)
+    recipe = recipe_for(64, steps=40, batch=64, tokens=1024)
     model, rows = trained()
     verdict = verdict_of(assert_sae_variance_explained, model, recipe=recipe, documents=rows, budget=64)
     assert verdict.outcome is Outcome.PASS
 
 
 def a_trained_model_beats_frozen_atoms() -> None:
-    recipe = recipe_for(96, steps=40, batch=64, tokens=1024)
+    recipe = recipe_for(64, steps=40, batch=64, tokens=1024)
     model, rows = trained()
     options = {"recipe": recipe, "documents": rows, "budget": 64, "twins": 1, "floor": 0.3}
     verdict = verdict_of(assert_sae_variance_explained, model, **options)

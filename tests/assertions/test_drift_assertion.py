@@ -10,18 +10,18 @@ import numpy as np
 import pytest
 import torch
 from measures.small import gpt2, mamba
-from oracles import drift_gpt2, finetuned, probe_gpt2
+from oracles import drift_gpt2, probe_gpt2
 from prompts.words import metaspace_tokenizer
 
-import interp_assert.assertions.drift_readings as readings
+import interp_assert.assertions.drift.readings as readings
 import interp_assert.measures.drift as drift_measure
-from interp_assert import assert_drift_below, assert_induction
+from interp_assert import assert_drift_below
 from interp_assert.assertions import InterpAssertionError, NotApplicable
-from interp_assert.assertions.drift_limits import gated
+from interp_assert.assertions.drift.gates import gated
 from interp_assert.errors import ContextTooShort, NonFiniteMeasurement, UsageProblem
 from interp_assert.measures import measure_text_drift
 from interp_assert.models import Model, wrap
-from interp_assert.prompts import Statement, statements
+from interp_assert.prompts import statements
 from interp_assert.stats import ErrorLevels, Outcome, Verdict
 
 from .outcome import control, verdict_of
@@ -344,17 +344,6 @@ def in_other_order(base: Model) -> Any:
 
 
 class TestTheBudget:
-    def test_one_that_cannot_do_says_so(self, finetunes: dict[str, Model]) -> None:
-        """Even if nothing were lost, a loss below .05 takes 146 sequences; `quick` allows 128."""
-        verdict = verdict_of(
-            assert_drift_below, finetunes["benign"], finetunes["base"], budget="quick", facts=CONTINENTS
-        )
-        assert verdict.outcome is Outcome.INCONCLUSIVE
-        assert (
-            "circuits/induction lost < 0.05 takes 146 clusters even if nothing has changed, and the budget allows 128: "
-            "raise it, or choose a wider limit" in verdict.reason
-        )
-
     def test_of_documents_too(self) -> None:
         verdict = verdict_of(assert_drift_below, *nearby(), total_variation=0.001, length=12, twins=1, budget=64)
         assert verdict.outcome is Outcome.FAIL or "takes 7" in verdict.reason
@@ -467,50 +456,3 @@ class TestSharedPasses:
         ]
         outputs = [verdict.details["output"] for verdict in verdicts]
         assert outputs[0] == outputs[1] != outputs[2]
-
-
-class TestFineTunes:
-    def test_the_benign_one_passes(self, finetunes: dict[str, Model]) -> None:
-        """Its claims are held in the suite's test."""
-        verdict = assert_drift_below(finetunes["benign"], finetunes["base"], total_variation=0.1, facts=CONTINENTS)
-        assert verdict.outcome is Outcome.PASS
-        assert verdict.details["flipped"] == []
-        floor, output = verdict.details["noise_floor"], verdict.details["output"]
-        assert floor["total_variation"] < output["total_variation"] < 0.1
-
-    def test_the_other_is_blocked_and_says_what_moved_and_what_flipped(self, finetunes: dict[str, Model]) -> None:
-        with pytest.raises(InterpAssertionError) as caught:
-            assert_drift_below(finetunes["forgot"], finetunes["base"], facts=CONTINENTS)
-        verdict = caught.value.verdict
-        assert (verdict.check, verdict.outcome) == ("drift/claims", Outcome.FAIL)
-        assert "circuits/induction" in verdict.details["flipped"]
-        assert "flipped: circuits/induction" in verdict.reason
-        shown = str(caught.value)
-        for words in (
-            "residual   moved from the embedding on, most at block",
-            "heads      moved most (block.head as in sites, from 0): ",
-            "FLIPPED",
-        ):
-            assert words in shown
-        by_block = [row["residual"] for row in verdict.details["by_block"]]
-        assert max(by_block[1:]) > 5 * by_block[0], "the blocks moved, not the embedding"
-        assert verdict_of(assert_induction, finetunes["forgot"], twins=1, budget=128).outcome is not Outcome.PASS
-
-    def test_answers_that_changed_are_named(self, finetunes: dict[str, Model]) -> None:
-        base = finetunes["base"]
-        broken = wrap(finetuned._trainable(base).requires_grad_(False).eval(), base.tokenizer, id="shuffled")
-        with torch.no_grad():
-            broken.module.transformer.h[-1].mlp.c_proj.weight.mul_(-2.0)
-        verdict = verdict_of(assert_drift_below, broken, base, facts=CONTINENTS, twins=1)
-        answers = next(claim for claim in verdict.details["claims"] if claim["claim"] == "facts")
-        assert answers["flipped"]
-        assert answers["lost"] > 20
-        change = answers["changed"][0]
-        assert change["base"] != change["model"]
-        assert change["prompt"]
-
-    def test_facts_of_ones_own(self, finetunes: dict[str, Model]) -> None:
-        asked = [Statement(f"e{i}", "r", "t", "The capital of France is", "Paris") for i in range(25)]
-        verdict = assert_drift_below(finetunes["benign"], finetunes["base"], facts=asked[:25], twins=1, budget=256)
-        answers = next(claim for claim in verdict.details["claims"] if claim["claim"] == "facts")
-        assert answers["facts"] == 25

@@ -110,7 +110,8 @@ def test_a_score_without_bounds_is_decided_by_the_share_of_prompts() -> None:
 
 
 def test_a_list_drawn_to_its_end_is_decided_about_that_list() -> None:
-    prompts = [0.0] * 12 + [1.0] * 12
+    tiny = np.arange(12) * 1e-12  # a prompt that is given twice would be refused
+    prompts = [*tiny.tolist(), *(1.0 + tiny).tolist()]
     exact = scored(0.5, prompts=prompts, spread=0.1, twin=0.01)
     verdict = verdict_of(assert_measured, exact, MODEL, floor=0.55, twins=3)
     assert (verdict.outcome, verdict.n, verdict.estimate) == (Outcome.PASS, 24, pytest.approx(0.55))
@@ -118,11 +119,13 @@ def test_a_list_drawn_to_its_end_is_decided_about_that_list() -> None:
 
 def test_too_few_prompts_are_not_applicable() -> None:
     with pytest.raises(NotApplicable, match="7 prompts could be made for it, at least 20 are needed"):
-        assert_measured(scored(0.9, prompts=[0.0] * 7), MODEL, floor=0.5)
+        assert_measured(scored(0.9, prompts=lambda model, seed: list(range(7))), MODEL, floor=0.5)
+    with pytest.raises(UsageProblem, match="mine/score: a list of 7 prompts; at least 20 are needed"):
+        assert_measured(scored(0.9, prompts=list(range(7))), MODEL, floor=0.5)
 
 
 def test_a_site_that_the_model_lacks_is_not_applicable() -> None:
-    @measurement("mine/state", prompts=[[1, 2, 3]] * 20)
+    @measurement("mine/state", prompts=[[1, 2, k] for k in range(20)])
     def state(model: Model, prompts: list[Any]) -> Any:
         return model.trace(prompts, ["blocks.0.state"])["blocks.0.state"]
 
@@ -142,7 +145,7 @@ def test_what_is_trained_is_trained_once_on_the_model_and_anew_on_every_twin() -
         trained.append(model.id)
         return model.id
 
-    @measurement("mine/trained", prompts=[0.5] * 100, train=train)
+    @measurement("mine/trained", prompts=list(range(100)), train=train)
     def measure(model: Model, prompts: list[Any], made: str) -> list[float]:
         assert made == model.id
         return [0.1 if "~" in model.id else 0.9] * len(prompts)
@@ -182,15 +185,19 @@ def test_the_same_seed_gives_the_same_verdict_and_another_one_others() -> None:
         ({"limit": 0.5}, "higher is better, so give floor= instead of limit="),
         ({"floor": 2.0}, "must be a number in the range of the score"),
         ({"floor": float("nan")}, "must be a number in the range"),
-        ({"floor": 0.5, "margin": -0.1}, "margin=-0.1 must be 0 or more"),
-        ({"floor": 0.5, "share": 1.0}, "share=1.0 must be a number above 0 and below 1"),
+        ({"null": 0.1, "margin": -0.1}, "margin=-0.1 must be 0 or more"),
+        ({"floor": 0.5, "margin": 0.1}, "margin=0.1 is over the null input, which it does not have"),
+        ({"lo": -inf, "floor": 0.5, "share": 1.0}, "share=1.0 must be a number above 0 and below 1"),
+        ({"floor": 0.5, "share": 0.9}, "share=0.9 is for scores without a finite range"),
         ({"floor": 0.5, "twins": 0}, "twins=0 must be"),
         ({"floor": 0.5, "scheme": "sorcery"}, "sorcery"),
     ],
 )
 def test_impossible_arguments_are_refused(options: dict[str, Any], message: str) -> None:
+    declared = {name: options[name] for name in ("null", "lo") if name in options}
+    asked = {name: value for name, value in options.items() if name not in declared}
     with pytest.raises(UsageProblem, match=message):
-        assert_measured(scored(0.6), MODEL, **{"twins": 2, **options})
+        assert_measured(scored(0.6, **declared), MODEL, **{"twins": 2, **asked})
 
 
 def test_a_bare_function_is_no_measurement() -> None:

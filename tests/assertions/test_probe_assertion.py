@@ -14,9 +14,11 @@ from oracles import probe_gpt2
 from prompts.words import metaspace_tokenizer
 
 from interp_assert.assertions import InterpAssertionError, NotApplicable, assert_probe_auroc
+from interp_assert.assertions.message import story
+from interp_assert.assertions.probe_task import probe_task
 from interp_assert.errors import NonFiniteMeasurement, UsageProblem
 from interp_assert.measures import read_last
-from interp_assert.models import Model, wrap
+from interp_assert.models import Model, load, wrap
 from interp_assert.prompts import SHIPPED_SETS, LabelledTexts, labelled_set
 from interp_assert.stats import Outcome, Split, split_by_group
 from interp_assert.stats.auroc import auroc
@@ -145,12 +147,35 @@ def test_a_random_model_passes_no_shipped_claim() -> None:
         assert verdict.outcome in (Outcome.FAIL, Outcome.INCONCLUSIVE), verdict
 
 
+def of_gpt2_small(texts: Sequence[str]) -> Model:
+    """Twelve blocks of width 768, random as transformers makes them."""
+    return random_reader(texts, n_embd=768, n_layer=12, n_head=12, initializer_range=0.02)
+
+
+def test_a_random_gpt2_small_passes_no_claim() -> None:
+    """What its positions tell it reads nearly without fault, beyond words, embedding and chance: the twins refuse it.
+    Of sixteen sentences nothing is decided.
+    """
+    order = [(f"a{i} {words}", label, f"g{i}") for i in range(90) for label, words in enumerate(("! up .", "up ! ."))]
+    data = LabelledTexts("positions", *zip(*order, strict=True))
+    model = of_gpt2_small(data.texts)
+    verdict = verdict_of(assert_probe_auroc, model, data, twins=2)
+    assert verdict.details["auroc"] > 0.95
+    assert verdict.claim_outcome is Outcome.PASS
+    found = {c.name: c.outcome for c in verdict.controls}
+    assert all(found[name] is Outcome.PASS for name in ("bag_of_words", "embedding", "shuffled_labels"))
+    assert found["random_weights"] is not Outcome.PASS
+    assert verdict.outcome is not Outcome.PASS
+    few = verdict_of(assert_probe_auroc, model, data.only(range(16)), twins=1)
+    assert few.claim_outcome is Outcome.INCONCLUSIVE
+    assert few.outcome is not Outcome.PASS
+
+
 @pytest.mark.calibration
 def test_a_random_gpt2_small_passes_no_shipped_claim() -> None:
-    """Twelve blocks of width 768; minutes."""
+    """Minutes."""
     sets = [spaced(name) for name in SHIPPED_SETS]
-    shape = {"n_embd": 768, "n_layer": 12, "n_head": 12, "initializer_range": 0.02}
-    model = random_reader([text for data in sets for text in data.texts], **shape)
+    model = of_gpt2_small([text for data in sets for text in data.texts])
     for data in sets:
         verdict = verdict_of(assert_probe_auroc, model, data, twins=2, budget="quick")
         told = {c.name: c.outcome.value for c in verdict.controls}
@@ -179,7 +204,7 @@ def test_sixteen_sentences_that_are_told_apart_in_training_decide_nothing() -> N
 
 
 def test_one_block_or_one_site_is_judged_alone() -> None:
-    assert outcomes(model=KNOWING, data=TEXTS, layer=1, twins=2)["claim"] is not Outcome.PASS
+    assert outcomes(model=KNOWING, data=TEXTS, layer=np.int64(1), twins=2)["claim"] is not Outcome.PASS
     verdict = assert_probe_auroc(KNOWING, TEXTS, layer="blocks.1.attn.out")
     assert verdict.layer == "blocks.1.attn.out"
     assert len(verdict.details["by_block"]) == 1
@@ -206,6 +231,26 @@ def test_the_budget_is_a_number_of_groups_and_says_so() -> None:
     assert small.needed is not None
     assert small.needed > small.n
     assert "even without a fault it takes 34 clusters, and there were 15" in small.reason
+
+
+def test_what_is_read_and_put_into_tokens_is_bounded_by_the_budget() -> None:
+    """Of 60 groups of 100 texts eight times the seven of the budget are put into tokens, and of seven 16 texts read."""
+    words = [f"a{i} b{j}" for i in range(100) for j in range(60)]
+    many = LabelledTexts("many", words, [i % 2 for i in range(6000)], [f"g{i // 100}" for i in range(6000)])
+    model, seen = probe_gpt2.build(3.0, 100), []
+    encode = type(model.tokenizer).__call__
+
+    def counting(self: Any, texts: list[str], **options: Any) -> Any:
+        seen.append(len(texts))
+        return encode(self, texts, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(model.tokenizer), "__call__", counting)
+        task = probe_task(model, many, "best", None, 7, 0)
+    assert not isinstance(task, str)
+    assert seen == [5600]  # 8 * 7 of 60 groups of 100
+    assert len(task.rows.rows) == 7 * 16
+    assert "at most 16 texts of a group" in task.rows.note
 
 
 def test_a_split_of_ones_own_is_used_as_it_is() -> None:
@@ -276,6 +321,8 @@ def longer() -> LabelledTexts:
         ({"probe": "svm"}, "no probe 'svm'; there are linear, diff_of_means, mlp"),
         ({"data": "humour"}, "no shipped data set 'humour'"),
         ({"data": ["a", "b"]}, "data is a list; give LabelledTexts"),
+        ({"data": "mine.csv"}, r"no shipped set; of a file give read_labelled\('mine.csv'\)"),
+        ({"split": ([0, 1], [2, 3], [4, 5])}, r"split is a tuple; give Split\(train, select, test\)"),
         ({"data": TEXTS.only([0, 1, 2, 3])}, "2 groups of class 0: train, select and test need one each"),
         ({"data": TEXTS.only(range(12))}, "the test part of 'order' has 3 groups, which make 1 disjoint pairs"),
         ({"twins": 0}, "twins=0"),
@@ -304,3 +351,23 @@ def test_the_message_tells_the_whole_story() -> None:
     told = str(failure.value)
     for part in ("probes/order", "bag_of_words", "embedding", "shuffled_labels", "random_weights", "by block", "pairs"):
         assert part in told
+    assert "no model   words 0.500, words with lengths and ends 0.500, words with their pairs 0.500; held" in told
+
+
+def test_it_says_how_to_come_by_more_clusters() -> None:
+    few = verdict_of(assert_probe_auroc, KNOWING, TEXTS.only(range(100)), floor=0.8, twins=1)
+    told = story(few)
+    assert f"need {few.needed} clusters in all; a cluster is two groups of the test part, which has 25 of 50" in told
+    assert "give data of more groups" in told
+    assert "raise the budget" in story(verdict_of(assert_probe_auroc, KNOWING, TEXTS, floor=0.8, twins=1, budget=60))
+
+
+def test_only_a_shipped_set_is_named_in_the_line_that_repeats_the_claim() -> None:
+    model = load("zoo:gpt2")
+    mine = LabelledTexts("truth", TEXTS.texts, TEXTS.labels, TEXTS.groups)
+    for data, said in (
+        ("number", "data='number', "),
+        (labelled_set("number"), "data='number', "),
+        (mine, "data=data, "),
+    ):
+        assert said in verdict_of(assert_probe_auroc, model, data, twins=1).details["reproduce"]

@@ -29,6 +29,7 @@ from interp_assert.stats import Outcome, Split, split_by_group
 from .outcome import control, verdict_of
 
 auroc = import_module("interp_assert.stats.auroc")
+counting = import_module("interp_assert.controls.bag_of_words")
 shuffling = import_module("interp_assert.controls.shuffled_labels")
 twins = import_module("interp_assert.models.twins")
 
@@ -187,9 +188,9 @@ MUTANTS: dict[str, tuple[Any, str, Any, Callable[[], None]]] = {
     ),
     "twins alias the trained weights": (twins, "twins", aliased, a_knowing_model_passes),
     "words not counted": (
-        assertion,
-        "count_words",
-        lambda texts, rows, split: np.zeros((len(texts), 1), dtype=np.float32),
+        counting,
+        "_counted",
+        lambda bags, split, most: np.zeros((len(list(bags)), 1), dtype=np.float32),
         words_are_refused,
     ),
     "weights not looked at": (activations, "fingerprint", lambda module: "same", changed_weights_are_read_anew),

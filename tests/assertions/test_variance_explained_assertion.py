@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,9 +16,11 @@ from models.tiny import build
 import interp_assert.assertions.variance_explained as claims
 from interp_assert import NotApplicable, assert_sae_variance_explained, load, load_coder, save_coder, train_coder
 from interp_assert.assertions.coder_run import CoderRun
-from interp_assert.coders import Coder, Recipe, recipe_for
+from interp_assert.coders import Coder, Recipe, SiteReader, recipe_for
+from interp_assert.coders.rank1 import Rank1Coder
 from interp_assert.errors import NonFiniteMeasurement, UsageProblem
 from interp_assert.models import Model, wrap
+from interp_assert.models import twins as random_twins
 from interp_assert.prompts import SampledRows
 from interp_assert.stats import Outcome, Verdict
 
@@ -81,7 +85,7 @@ class TestATrainedModel:
         assert 0.0 <= details["dead"] < 0.5
         assert 0.0 < details["cross_entropy"]["recovered_from_mean"] < 1.0
         assert details["recipe"]["steps"] == 40
-        assert details["coder"]["d_sae"] == 384
+        assert details["coder"]["d_sae"] == 256
         assert set(details["profile"]) == {"explained", "sparsity", "loss", "documents", "training"}
         assert verdict.measurements[0].n == 64
         verdict.as_dict()
@@ -90,7 +94,7 @@ class TestATrainedModel:
         self, trained: Model, written: list[Any], coder: Coder, verdict: Verdict
     ) -> None:
         median = verdict.details["variance_explained_by_document"]["median"]
-        for floor, outcome in ((median - 0.2, Outcome.PASS), (median + 0.15, Outcome.FAIL)):
+        for floor, outcome in ((median - 0.2, Outcome.PASS), (0.5 + median / 2, Outcome.FAIL)):
             found = judge(trained, coder, site=SITE, documents=written, floor=floor)
             assert (found.claim_outcome, found.outcome) == (outcome, outcome)
             assert found.details["floor"] == floor
@@ -98,11 +102,11 @@ class TestATrainedModel:
 
     @pytest.mark.parametrize("kind", ["relu"])
     def test_other_kinds_are_judged_alike(self, trained: Model, written: list[Any], kind: str) -> None:
-        recipe = quick(96, kind, steps=80, d_sae=192)
+        recipe = quick(64, kind, steps=80, d_sae=192)
         found = judge(trained, recipe=recipe, documents=written, floor=0.3, twins=1)
         assert found.claim_outcome is Outcome.PASS
         assert found.details["coder"]["kind"] == kind
-        assert found.details["l0"] < 96
+        assert found.details["l0"] < 64
 
 
 def test_a_seed_replays_and_another_one_does_not() -> None:
@@ -141,6 +145,7 @@ class TestCodersOfTheUsers:
         assert "give recipe=" in control(found, "random_weights").note
         with pytest.raises(UsageProblem, match="nobody knows how this one was trained"):
             assert_sae_variance_explained(trained, coder, site=SITE)
+        coder.site = None
         with pytest.raises(UsageProblem, match="say which site"):
             assert_sae_variance_explained(trained, coder, floor=0.5)
 
@@ -151,9 +156,35 @@ class TestCodersOfTheUsers:
         assert control(found, "pca").outcome is Outcome.FAIL
         assert found.outcome is Outcome.FAIL
 
+    def test_one_that_saelens_trained_says_its_site(self, tmp_path: Path) -> None:
+        """By TransformerLens's name, with the head."""
+        model = gpt2()
+        coder = train_coder(model, site="blocks.1.attn.head_out", head=2, length=16, steps=5, tokens=300)
+        directory = save_coder(coder, tmp_path)
+        config = json.loads((directory / "cfg.json").read_text())
+        assert config["metadata"]["hook_name"] == "blocks.1.attn.hook_z"
+        del config["metadata"]["interp_assert"]
+        (directory / "cfg.json").write_text(json.dumps(config))
+        found = judge(model, load_coder(directory), floor=-100.0, budget=32, length=16)
+        assert found.layer == "blocks.1.attn.hook_z"
+        assert found.details["coder"]["d_in"] == 8
+
+    def test_for_matrices_of_another_shape(self) -> None:
+        coder = Rank1Coder((4, 64), 8, 2)
+        with pytest.raises(UsageProblem, match=r"matrices of \(4, 64\); blocks.1.state of \S+ has \(64, 4\)"):
+            assert_sae_variance_explained(mamba(), coder, site="blocks.1.state", floor=0.1)
+
+    def test_one_that_overflows_is_no_verdict(self, trained: Model, written: list[Any], coder: Coder) -> None:
+        damaged = deepcopy(coder)
+        with torch.no_grad():
+            for parameter in damaged.parameters():
+                parameter.mul_(1e30)
+        with pytest.raises(NonFiniteMeasurement, match="a reconstruction is not finite"):
+            assert_sae_variance_explained(trained, damaged, site=SITE, documents=written, length=32, floor=0.1)
+
     def test_of_another_width(self, trained: Model) -> None:
         coder = train_coder(gpt2(), site="blocks.1.resid_post", length=16, steps=2, tokens=100)
-        with pytest.raises(UsageProblem, match=r"activations of width 32; blocks.1.resid_post of zoo:\S+ has 96"):
+        with pytest.raises(UsageProblem, match=r"activations of width 32; blocks.1.resid_post of zoo:\S+ has 64"):
             assert_sae_variance_explained(trained, coder)
 
 
@@ -162,7 +193,7 @@ class TestCorpora:
         return torch.randint(5, 440, (count, 24), generator=torch.Generator().manual_seed(0)).tolist()
 
     def test_the_claim_is_about_the_list(self, trained: Model) -> None:
-        found = judge(trained, documents=self.corpus(60), length=24, floor=0.05, recipe=quick(96, steps=20), twins=1)
+        found = judge(trained, documents=self.corpus(60), length=24, floor=0.05, recipe=quick(64, steps=20), twins=1)
         assert 16 <= found.details["documents_drawn"] <= 44
         assert found.details["documents"].startswith("60 documents given")
         assert found.measurements[0].clusters[0].startswith("document ")
@@ -200,6 +231,24 @@ class TestTwins:
         found = judge(trained, documents=written, twins=1)
         assert found.outcome is Outcome.INCONCLUSIVE
         assert control(found, "random_weights").required
+
+    @pytest.mark.parametrize("floor", [None, 0.1])
+    def test_one_whose_site_does_not_vary_is_told(self, monkeypatch: pytest.MonkeyPatch, floor: float | None) -> None:
+        """As at the output of a component whose last weights begin at 0."""
+        real = SiteReader.on
+
+        def silenced(self: SiteReader, model: Model) -> SiteReader:
+            with torch.no_grad():
+                model.module.transformer.h[1].mlp.c_proj.weight.zero_()
+            return real(self, model)
+
+        monkeypatch.setattr(SiteReader, "on", silenced)
+        rows = torch.randint(1, 80, (60, 16), generator=torch.Generator().manual_seed(0)).tolist()
+        recipe = quick(32, steps=10)
+        found = judge(gpt2(), recipe=recipe, site="blocks.1.mlp.out", documents=rows, length=16, floor=floor)
+        assert found.outcome is not Outcome.PASS
+        for name in ("random_weights", "init_twin"):
+            assert "blocks.1.mlp.out is the same on all" in control(found, name).note
 
     def test_a_broken_one_leaves_nothing_to_reach(
         self, trained: Model, written: list[Any], monkeypatch: pytest.MonkeyPatch
@@ -254,6 +303,15 @@ def test_activations_that_are_not_finite_are_no_verdict() -> None:
         assert_sae_variance_explained(model, documents=torch.randint(1, 80, (60, 16)).tolist(), length=16)
 
 
+def test_a_site_that_is_the_same_on_all_tokens_is_no_verdict() -> None:
+    model = gpt2()
+    with torch.no_grad():
+        model.module.transformer.h[1].mlp.c_proj.weight.zero_()
+        model.module.transformer.h[1].mlp.c_proj.bias.normal_()
+    with pytest.raises(UsageProblem, match=r"blocks.1.mlp.out is the same on all \d+ tokens read"):
+        assert_sae_variance_explained(model, site="blocks.1.mlp.out", length=16)
+
+
 @pytest.mark.parametrize(
     ("options", "match"),
     [
@@ -261,6 +319,8 @@ def test_activations_that_are_not_finite_are_no_verdict() -> None:
         ({"floor": float("nan")}, "floor=nan"),
         ({"pi": 1.0}, "pi=1.0"),
         ({"kind": "magic"}, "no kind of coder 'magic'"),
+        ({"kind": ["topk"]}, r"no kind of coder \['topk'\]"),
+        ({"site": 5}, "site=5 must be a name"),
         ({"kind": "jumprelu"}, "loaded, not trained"),
         ({"kind": "rank1", "site": "blocks.0.resid_post"}, "is a vector of 32"),
         ({"k": 200}, "k=200"),
@@ -277,25 +337,35 @@ def test_impossible_requests_are_named(options: dict[str, Any], match: str) -> N
         assert_sae_variance_explained(gpt2(), **options)
 
 
-@pytest.mark.shared
-@pytest.mark.parametrize(
-    ("recipe", "floor", "least", "low", "high"),
-    [
-        pytest.param(None, 0.88, 0.88, 0.68, 0.77, id="in full", marks=pytest.mark.calibration),
-        pytest.param({"steps": 200, "tokens": 8192}, 0.86, 0.87, 0.66, 0.74, id="half as long"),
-    ],
-)
-def test_a_real_model_is_explained_and_its_retrained_twins_are_not(
-    shared: Path, recipe: dict[str, Any] | None, floor: float, least: float, low: float, high: float
-) -> None:
-    """What the reference material says of this model: VE .90 at block 2, retrained on `resample` twins .71 to .74."""
-    model = load(str(shared / "models" / "stories260k"))
-    how = {"d_sae": 256, "k": 8} if recipe is None else {"recipe": recipe_for(64, d_sae=256, k=8, **recipe)}
-    found = assert_sae_variance_explained(model, site="blocks.2.resid_post", floor=floor, **how)
-    assert found.details["variance_explained"] >= least
-    twins = control(found, "random_weights")
-    assert twins.outcome is Outcome.PASS
-    assert all(low <= score <= high for score in twins.details["twin_scores"])
-    assert control(found, "init_twin").details["variance_explained"] > 0.9
-    assert control(found, "frozen_decoder").outcome is Outcome.PASS
-    assert found.details["cross_entropy"]["recovered_from_zero"] > 0.9
+@pytest.fixture(scope="module")
+def rows(shared: Path) -> SampledRows:
+    """What a real model writes, once for all tests."""
+    return SampledRows(load(str(shared / "models" / "stories260k")), 64)
+
+
+class TestARealModel:
+    """What the reference material says of it: VE .90 at block 2, retrained on `resample` twins .71 to .74."""
+
+    SITE = "blocks.2.resid_post"
+
+    @pytest.mark.shared
+    @pytest.mark.parametrize("twins", [3, pytest.param(5, marks=pytest.mark.calibration)])
+    def test_is_explained_and_its_retrained_twins_are_not(self, rows: SampledRows, twins: int) -> None:
+        how = {"d_sae": 256, "k": 8, "floor": 0.88, "twins": twins, "documents": rows}
+        found = assert_sae_variance_explained(rows.model, site=self.SITE, **how)  # type: ignore[arg-type]
+        assert found.details["variance_explained"] >= 0.88
+        against = control(found, "random_weights")
+        assert (against.outcome, len(against.details["twin_scores"])) == (Outcome.PASS, twins)
+        assert all(0.69 <= score <= 0.76 for score in against.details["twin_scores"])
+        assert control(found, "init_twin").details["variance_explained"] > 0.9
+        assert control(found, "frozen_decoder").outcome is Outcome.PASS
+        assert found.details["cross_entropy"]["recovered_from_zero"] > 0.9
+
+    @pytest.mark.shared
+    def test_one_of_its_twins_is_refused_by_the_others(self, rows: SampledRows) -> None:
+        recipe = recipe_for(64, d_sae=256, k=8, steps=100, tokens=4096)
+        with random_twins(rows.model, n=1, seed=5) as made:
+            found = judge(next(made), recipe=recipe, site=self.SITE, documents=rows, floor=0.5, length=64)
+        assert found.claim_outcome is Outcome.PASS
+        assert control(found, "random_weights").outcome is Outcome.FAIL
+        assert found.outcome is Outcome.FAIL

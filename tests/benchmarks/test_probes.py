@@ -16,30 +16,32 @@ from .ratios import ratio_in_turns
 LAYERS, WIDTH, EXAMPLES = 12, 768, 2000
 
 
-def layer(seed: int) -> tuple[np.ndarray, np.ndarray]:
+def layer(seed: int, examples: int = EXAMPLES) -> tuple[np.ndarray, np.ndarray]:
     """Activations whose k-th direction has variance 1 / k, as directions of a residual stream about have, and labels
     that two hundred of them tell of, the more the higher the layer.
     """
     rng = np.random.default_rng(seed)
-    labels = np.arange(EXAMPLES) % 2
+    labels = np.arange(examples) % 2
     turn, _ = np.linalg.qr(rng.normal(size=(WIDTH, WIDTH)))
     deviation = np.arange(1, WIDTH + 1.0) ** -0.5
     direction = np.where((np.arange(WIDTH) >= 5) & (np.arange(WIDTH) < 200), rng.normal(size=WIDTH), 0.0)
     direction *= (0.5 + 0.25 * seed) / np.linalg.norm(direction)
-    values = (rng.normal(size=(EXAMPLES, WIDTH)) + (labels[:, None] - 0.5) * direction) * deviation
+    values = (rng.normal(size=(examples, WIDTH)) + (labels[:, None] - 0.5) * direction) * deviation
     return (values @ turn * rng.lognormal(0.0, 0.5, WIDTH)).astype(np.float32), labels
 
 
-def test_probes_at_all_layers(benchmark: Any) -> None:
+@pytest.mark.parametrize(("examples", "layers", "rounds"), [(EXAMPLES, LAYERS, 5), (5714, 4, 1)])
+def test_probes_at_all_layers(benchmark: Any, examples: int, layers: int, rounds: int) -> None:
     """At least 5 times as fast as scikit-learn layer by layer: the same parts, standardisation, penalties and choice.
 
-    The AUROC at each layer is the same to .001.
+    The AUROC at each layer is the same to .001. Both stop within 5e-5 of the least loss. Of 2,000 examples
+    700 are the training part; so there is a case of four layers with 2,000 in it.
     """
     linear_model = pytest.importorskip("sklearn.linear_model")
     preprocessing = pytest.importorskip("sklearn.preprocessing")
-    made = [layer(seed) for seed in range(LAYERS)]
+    made = [layer(seed, examples) for seed in range(layers)]
     features, labels = {f"blocks.{i}.resid_post": values for i, (values, _) in enumerate(made)}, made[0][1]
-    split = split_by_group(labels, [str(i) for i in range(EXAMPLES)])
+    split = split_by_group(labels, [str(i) for i in range(examples)])
 
     def one_by_one() -> list[float]:
         found = []
@@ -58,8 +60,10 @@ def test_probes_at_all_layers(benchmark: Any) -> None:
         return probe_scores(features, labels, split)
 
     difference = float(np.abs(together().test - one_by_one()).max())
-    ratio, facts = ratio_in_turns(one_by_one, together, rounds=5)
-    benchmark.extra_info.update(facts, auroc_difference=difference, threads=1, device="cpu", dtype="float32")
+    ratio, facts = ratio_in_turns(one_by_one, together, rounds=rounds)
+    benchmark.extra_info.update(
+        facts, auroc_difference=difference, train=len(split.train), threads=1, device="cpu", dtype="float32"
+    )
     benchmark.pedantic(together, rounds=2, warmup_rounds=0)
     assert difference <= 1e-3
     assert ratio >= 5, facts

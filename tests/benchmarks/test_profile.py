@@ -12,7 +12,7 @@ from prompts.words import metaspace_tokenizer
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from interp_assert.assertions.drift import DEFAULTS
-from interp_assert.assertions.drift_readings import readings_of
+from interp_assert.assertions.drift.readings import readings_of
 from interp_assert.assertions.lens_crossover import listed_facts
 from interp_assert.assertions.probe_task import probe_task
 from interp_assert.assertions.steers_run import SteeringRun, steer

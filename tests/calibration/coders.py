@@ -62,7 +62,7 @@ def on_scores(k: int, share: float, *, pca: float = 1.0, frozen: float = 1.0, se
     controls: list[ControlResult] = []
     for control, ahead in ((pca_control(8, *rest), pca), (frozen_decoder_control(*rest), frozen)):
         better = rng.random(DOCUMENTS) < ahead
-        control.update(explained, explained - np.where(better, 0.1, 0.0))
+        control.update(explained, 1.0 - (1.0 - explained) * np.where(better, 1.5, 1.0))
         controls.append(control.result(0.5))
     return combine(gate.outcome, controls)
 
@@ -108,6 +108,7 @@ def families() -> list[Family]:
             "null",
             "end to end",
             mixed(nulls),
+            "300 texts",
             TRAINED,
             2,
         ),
@@ -118,6 +119,7 @@ def families() -> list[Family]:
             "null",
             "scores",
             mixed(scored),
+            f"{DOCUMENTS} documents",
             NULLS - TRAINED,
             32,
         ),
@@ -127,6 +129,7 @@ def families() -> list[Family]:
             "boundary",
             "scores",
             partial(on_scores, share=DEFAULTS.pi, seed=149),
+            f"{DOCUMENTS} documents",
             BOUNDARY,
             60,
         ),
@@ -136,6 +139,7 @@ def families() -> list[Family]:
             "boundary",
             "scores",
             partial(on_scores, share=0.95, pca=DEFAULTS.pi, seed=151),
+            f"{DOCUMENTS} documents",
             BOUNDARY,
             60,
             fail_is_wrong=False,
@@ -146,6 +150,7 @@ def families() -> list[Family]:
             "positive",
             "scores",
             partial(on_scores, share=high, pca=high, frozen=high, seed=157),
+            f"{DOCUMENTS} documents",
             POSITIVES,
             10,
         ),
@@ -155,6 +160,7 @@ def families() -> list[Family]:
             "positive",
             "end to end",
             lambda k: end_to_end(planted_gpt2.build(seed=k % 3), k),
+            "300 texts",
             POSITIVES,
             1,
         ),

@@ -50,6 +50,7 @@ class Family:
     level: "end to end" goes from a model to a verdict; "scores" draws the scores and goes through the same gates and
         controls.
     run: replicate k -> its outcome; whatever is random depends on k alone.
+    planned: the clusters that a run may draw, which the theory of its power counts with.
     full, sample: how many replicates in full and in CI.
     levels: of the claim.
     fail_is_wrong: at the boundary; on a finite list just beside it FAIL is right.
@@ -60,6 +61,7 @@ class Family:
     kind: Kind
     level: Level
     run: Callable[[int], Outcome]
+    planned: str
     full: int
     sample: int
     levels: ErrorLevels = LEVELS

@@ -128,16 +128,30 @@ def families() -> list[Family]:
     names = f"accuracy {low:.3f} against a floor of {FLOOR}; order-blind, .187 against .1"
     on_scores = {"below the floor": below_the_floor, "order-blind": no_better_than_shuffled}
     return [
-        Family(CLAIM, f"{names}; random weights", "null", "end to end", mixed(nulls), NULLS, 3),
-        Family(CLAIM, names, "null", "scores", mixed(on_scores), NULLS, 30),
-        Family(CLAIM, "accuracy at the floor", "boundary", "scores", at_the_floor, BOUNDARY, 100),
-        Family(CLAIM, "accuracy - shuffled at the margin", "boundary", "scores", at_the_margin, BOUNDARY, 100),
+        Family(
+            CLAIM, f"{names}; random weights", "null", "end to end", mixed(nulls), f"{CLUSTERS} sequences", NULLS, 3
+        ),
+        Family(CLAIM, names, "null", "scores", mixed(on_scores), f"{CLUSTERS} sequences", NULLS, 30),
+        Family(
+            CLAIM, "accuracy at the floor", "boundary", "scores", at_the_floor, f"{CLUSTERS} sequences", BOUNDARY, 100
+        ),
+        Family(
+            CLAIM,
+            "accuracy - shuffled at the margin",
+            "boundary",
+            "scores",
+            at_the_margin,
+            f"{CLUSTERS} sequences",
+            BOUNDARY,
+            100,
+        ),
         Family(
             CLAIM,
             f"accuracy {share:.3f} against a floor of {FLOOR}",
             "positive",
             "end to end",
             lambda k: outcome(knowing(positive()), k, floor=FLOOR),
+            f"{CLUSTERS} sequences",
             POSITIVES,
             1,
         ),

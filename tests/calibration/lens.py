@@ -85,14 +85,19 @@ def families() -> list[Family]:
         "as many to another's answer": lambda k: on_a_list(k, high, high, seed=59),
     }
     return [
-        Family(CLAIM, f"{name}; one answer for all", "null", "end to end", mixed(nulls), NULLS, 2),
-        Family(CLAIM, f"{name}; decoys as often", "null", "scores", mixed(on_scores), NULLS, 30),
+        Family(
+            CLAIM, f"{name}; one answer for all", "null", "end to end", mixed(nulls), f"{ENTITIES} entities", NULLS, 2
+        ),
+        Family(
+            CLAIM, f"{name}; decoys as often", "null", "scores", mixed(on_scores), f"{ENTITIES} entities", NULLS, 30
+        ),
         Family(
             CLAIM,
             f"{beside} of {ENTITIES} in time: just false",
             "boundary",
             "scores",
             lambda k: on_a_list(k, beside, seed=61),
+            f"{ENTITIES} entities",
             BOUNDARY,
             100,
             fail_is_wrong=False,
@@ -103,6 +108,7 @@ def families() -> list[Family]:
             "positive",
             "end to end",
             lambda k: end_to_end(k, positive()),
+            f"{ENTITIES} entities",
             POSITIVES,
             1,
         ),

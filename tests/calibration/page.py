@@ -34,7 +34,7 @@ ORACLES = (
 
 def entry(family: Family, counted: Tally) -> dict[str, Any]:
     """One row of the results."""
-    return {key: getattr(family, key) for key in ("claim", "name", "kind", "level")} | asdict(counted)
+    return {key: getattr(family, key) for key in ("claim", "name", "kind", "level", "planned")} | asdict(counted)
 
 
 def read() -> dict[str, Any]:
@@ -65,11 +65,30 @@ puts them through the same gates and controls.
   the level, 0.01; nor one of FAIL of at most 0.001, where FAIL is wrong too. p is that of the first test.
 - **Positives**: what is claimed is true. All {POSITIVES} must PASS: then the power is above 0.9 with 95 % confidence.
 
-**One rule puts all positives and nulls where they are, before any is run**: a positive lies where the theory of its
-gate predicts one miss in {round(1 / MISS):,} runs, given the distribution of one cluster's score and the clusters that
-the claim may draw; a null lies as far on the other side. (Exact gates: the normal approximation of the best bet's
-log-wealth. t-tests: that many standard errors at the last look. Twins: the noncentral t distribution. Where the scale
-ends first, its end.) Nothing is moved after an outcome was seen."""
+**One rule puts all positives and nulls where they are, before any is run** (`tests/calibration/rule.py`): a positive
+lies where the theory of its gate predicts one miss in {round(1 / MISS):,} runs, given the distribution of one cluster's
+score and the clusters that the run may draw (*planned*); a null lies as far on the other side.
+
+- Exact gates: the normal approximation of the best bet's log-wealth, over all planned clusters.
+- t-tests: that many standard errors from the limit at the last look; of a limit that must hold at several blocks, at
+  each of them.
+- Twins: the noncentral t distribution.
+- Where the scale ends first, its end: no noise on planted atoms, every prompt steerable. There the rule sets the number
+  of groups, or the width, instead.
+
+The theory knows no outcomes, and nothing is moved after one was seen: a dial that moves, because the code or the rule
+did, asks for a new run of the whole claim, and a test holds this page to it.
+
+In small, for one gate at its boundary, where PASS is wrong and may happen in one run of a hundred:
+
+```python
+import numpy as np
+from interp_assert.stats import Outcome, SequentialGate
+
+rng = np.random.default_rng(0)
+outcomes = [SequentialGate(0.5).update(rng.integers(0, 2, 512)) for _ in range(200)]
+print(outcomes.count(Outcome.PASS), "of 200 PASS")
+```"""
 
 _ORACLES = """## Oracles
 
@@ -123,12 +142,13 @@ def _summary(rows: Sequence[Mapping[str, Any]], claims: Sequence[str]) -> str:
 
 def _claim(rows: Sequence[Mapping[str, Any]], claim: str) -> str:
     some = [row for kind in _KINDS for row in rows if row["claim"] == claim and row["kind"] == kind]
-    head = ("what is true", "kind", "level", "runs", "PASS", "FAIL", "neither", "says")
+    head = ("what is true", "kind", "level", "planned", "runs", "PASS", "FAIL", "neither", "says")
     shown = [
         (
             row["name"],
             row["kind"],
             row["level"],
+            row["planned"],
             f"{row['runs']:,}",
             row["passed"],
             row["failed"],

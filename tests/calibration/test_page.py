@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 
 import pytest
@@ -23,8 +24,8 @@ def test_the_counts_are_those_of_the_families_as_they_are(claim: str) -> None:
     """A dial that moved, by a change of the code or of the rule, asks for a new run."""
     rows = [row for row in read()["families"] if row["claim"] == NAMES[claim]]
     families = families_of(claim)
-    kept = [(row["name"], row["kind"], row["level"], row["runs"]) for row in rows]
-    assert kept == [(each.name, each.kind, each.level, each.full) for each in families]
+    kept = [(row["name"], row["kind"], row["level"], row["planned"], row["runs"]) for row in rows]
+    assert kept == [(each.name, each.kind, each.level, each.planned, each.full) for each in families]
     for family, row in zip(families, rows, strict=True):
         counted = Tally(row["runs"], row["passed"], row["failed"], row["open"])
         assert counted.passed + counted.failed + counted.open == counted.runs
@@ -50,7 +51,5 @@ def test_every_mutant_is_killed_and_every_oracle_is_a_test() -> None:
     mutants = read()["mutants"]
     assert [each["tests"] for each in mutants] == list(PLACES)
     assert all(each["killed"] == each["made"] > 0 for each in mutants)
-    for _, _, place in ORACLES:
-        assert (ROOT / place).is_file()
     for name, _, place in ORACLES:
-        assert f"{name}:" in (ROOT / place).read_text(encoding="utf-8") or name in (ROOT / place).read_text("utf-8")
+        assert re.search(rf"\b{name}\b", (ROOT / place).read_text(encoding="utf-8")), f"{name} is not named in {place}"

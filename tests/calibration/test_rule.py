@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from stats.betting_walks import CoinGate
 
 from interp_assert.stats import Outcome, RatioGate, SequentialGate, compare_with_twins
 
@@ -25,8 +26,6 @@ def test_an_exact_gate_is_right_on_both_sides(lower: bool) -> None:
 
 def test_the_theory_is_the_exact_power_of_coin_flips_to_the_order() -> None:
     """Against the walk that needs no simulation: the predicted miss of 1e-5 is one of 1e-9 to 1e-4."""
-    from betting_walks import CoinGate
-
     for tau, n in ((0.5, 512), (0.5, 128), (0.9, 512)):
         mean = next(k / 1000 for k in range(int(1000 * tau) + 1, 1001) if predicted(np.arange(1000) < k, tau, n))
         missed = 1.0 - CoinGate.against(tau, 0.01, 0.001, n).run(mean)[0][-1]

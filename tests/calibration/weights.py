@@ -29,7 +29,7 @@ def model() -> Model:
 
 def outcome(measure: Callable[[Model], object], k: int, **options: object) -> Outcome:
     try:
-        return assert_beats_random_weights(measure, model(), n=TWINS, seed=k, **options).outcome  # type: ignore[arg-type]
+        return assert_beats_random_weights(measure, model(), twins=TWINS, seed=k, **options).outcome  # type: ignore[arg-type]
     except InterpAssertionError as refused:
         return refused.verdict.outcome
 
@@ -71,11 +71,20 @@ def families() -> list[Family]:
             "null",
             "end to end",
             mixed(nulls),
+            f"{TWINS} twins",
             NULLS,
             10,
         ),
         Family(
-            CLAIM, "one more twin, margin 0", "boundary", "scores", one_more_twin, BOUNDARY, 200, fail_is_wrong=False
+            CLAIM,
+            "one more twin, margin 0",
+            "boundary",
+            "scores",
+            one_more_twin,
+            f"{TWINS} twins",
+            BOUNDARY,
+            200,
+            fail_is_wrong=False,
         ),
         Family(
             CLAIM,
@@ -83,6 +92,7 @@ def families() -> list[Family]:
             "positive",
             "end to end",
             lambda k: outcome(number(k, distance), k),
+            f"{TWINS} twins",
             POSITIVES,
             5,
         ),

@@ -47,8 +47,9 @@ def test_a_figure_that_is_not_finite_is_status_1(
 
 
 def test_a_model_that_cannot_be_opened_costs_the_others_nothing(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "1000")
     broken = llama()
     broken.model.norm.weight.data[0] = float("nan")  # type: ignore[union-attr,operator]
     save(broken, tmp_path / "broken", tokenizer=False)

@@ -21,6 +21,7 @@ class PlantedReader:
         self.d_in = vectors.shape[1]
         self.site, self.head = "planted", None
         self.model: Any = SimpleNamespace(id="planted", device=torch.device("cpu"))
+        self.dtype = torch.float32
         self.read_rows = 0
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,10 @@ CONFIGS = {
     "topk": ("TopKSAE", {"k": 4}),
     "topk by decoder norm": ("TopKSAE", {"k": 4, "rescale_acts_by_decoder_norm": True}),
     "jumprelu": ("JumpReLUSAE", {}),
+    "standard, inputs standardised": ("StandardSAE", {"normalize_activations": "layer_norm"}),
+    "topk, inputs of one norm": ("TopKSAE", {"k": 4, "normalize_activations": "constant_norm_rescale"}),
+    "jumprelu, inputs standardised": ("JumpReLUSAE", {"normalize_activations": "layer_norm"}),
+    "standard in half precision": ("StandardSAE", {"dtype": "float16"}),
 }
 
 
@@ -66,11 +71,36 @@ def test_theirs_loads_here(name: str, tmp_path: Path) -> None:
     theirs = getattr(sae_lens, made)(getattr(sae_lens, f"{made}Config")(d_in=D, d_sae=F, **extra))
     at_random(theirs)
     theirs.save_model(tmp_path)
+    theirs = sae_lens.SAE.load_from_disk(tmp_path, dtype="float32")
     ours = load_coder(tmp_path)
     if "rescale_acts_by_decoder_norm" not in extra:
         assert_same(ours, theirs)
         return
     torch.testing.assert_close(ours(X), theirs(X), rtol=1e-5, atol=1e-5)  # activations are in another unit there
+
+
+OLD = {
+    "relu": {"activation_fn_str": "relu", "normalize_activations": False},
+    "topk": {"architecture": "standard", "activation_fn_str": "topk", "activation_fn_kwargs": {"k": 4}},
+    "scaled": {"activation_fn_str": "relu", "normalize_activations": True, "apply_b_dec_to_input": False},
+}
+
+
+@pytest.mark.parametrize("name", OLD)
+def test_one_from_before_version_6_is_taken_for_the_same(name: str, tmp_path: Path) -> None:
+    theirs = sae_lens.StandardSAE(sae_lens.StandardSAEConfig(d_in=D, d_sae=F))
+    at_random(theirs)
+    theirs.save_model(tmp_path)
+    old = {"d_in": D, "d_sae": F, "dtype": "torch.float32", "hook_point": "blocks.1.hook_resid_pre", **OLD[name]}
+    (tmp_path / "cfg.json").write_text(json.dumps(old))
+    assert_same(load_coder(tmp_path), sae_lens.SAE.load_from_disk(tmp_path))
+
+
+def test_sites_have_their_names_there(tmp_path: Path) -> None:
+    coder = trained("topk")
+    coder.site = "blocks.1.resid_post"
+    theirs = sae_lens.SAE.load_from_disk(save_coder(coder, tmp_path))
+    assert theirs.cfg.metadata.hook_name == "blocks.1.hook_resid_post"
 
 
 def test_a_batchtopk_one_loads_with_the_threshold_that_it_ended_with(tmp_path: Path) -> None:

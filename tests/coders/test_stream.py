@@ -12,7 +12,7 @@ from models.tiny import build
 
 from interp_assert.coders import SiteReader, evaluate_coders, train_coder, train_coders
 from interp_assert.coders.recipe import recipe_for
-from interp_assert.coders.stream import ActivationStream
+from interp_assert.coders.stream import ActivationStream, NothingVaries
 from interp_assert.errors import NonFiniteMeasurement, SiteNotAvailable, UsageProblem
 from interp_assert.models import Model, wrap
 from interp_assert.prompts import SampledRows
@@ -62,10 +62,35 @@ class TestBuffer:
         assert len(batch) == 64
         assert set(batch[:, 0].tolist()) == set(range(10))
 
-    def test_what_does_not_vary_has_nothing_to_explain(self) -> None:
-        reader = PlantedReader(torch.ones(40, 3))
-        with pytest.raises(UsageProblem, match="is the same on all 40 tokens"):
+    def test_batches_larger_than_the_buffer(self) -> None:
+        """Of which there are some for values as large as a state: they end, and all vectors have their turn."""
+        seen = torch.cat([batch[:, 0].clone() for batch in stream(600, 50).batches(128, 30)])
+        assert len(seen) == 30 * 128
+        assert len(seen.unique()) > 500
+
+    @pytest.mark.parametrize("noise", [0.0, 2e-7])
+    def test_what_does_not_vary_has_nothing_to_explain(self, noise: float) -> None:
+        """Nor what varies by as much as rounding makes it, from one shape of batch to another."""
+        vectors = torch.tensor([3.3, -120.0, 1e-4]).repeat(40, 1)
+        vectors[::2] *= 1.0 + noise
+        reader = PlantedReader(vectors)
+        with pytest.raises(NothingVaries, match="is the same on all 40 tokens"):
             ActivationStream(reader, reader.rows, seed=0)  # type: ignore[arg-type]
+        documents = [(str(row[0]), row) for row in reader.rows]
+        with pytest.raises(NothingVaries, match="is the same on all 40 tokens of these documents"):
+            evaluate_coders(reader, [lambda x: x], documents, torch.zeros(3))  # type: ignore[arg-type]
+
+    def test_a_dimension_that_varies_beside_a_large_one_is_something(self) -> None:
+        vectors = torch.tensor([3000.0, 0.0, 0.0]).repeat(40, 1)
+        vectors[::2, 1] = 1e-3
+        reader = PlantedReader(vectors)
+        assert ActivationStream(reader, reader.rows, seed=0).scale > 0.0  # type: ignore[arg-type]
+
+    def test_a_reconstruction_that_is_not_finite_is_no_figure(self) -> None:
+        reader = PlantedReader(torch.randn(40, 3))
+        documents = [(str(row[0]), row) for row in reader.rows]
+        with pytest.raises(NonFiniteMeasurement, match="a reconstruction is not finite"):
+            evaluate_coders(reader, [lambda x: x * 1e38 * 1e38], documents, torch.zeros(3))  # type: ignore[arg-type]
 
 
 class TestMemory:
@@ -128,6 +153,8 @@ class TestReader:
         changed = head.put_back(value, torch.zeros(1, 4, 64))
         assert not changed[:, :, 3].any()
         assert torch.equal(changed[:, :, 4], value[:, :, 4])
+        assert [SiteReader.of_matrices(model, "blocks.1.state", asked).head for asked in (None, 3)] == [0, 3]
+        assert SiteReader.of_matrices(model, "blocks.1.resid_post").head is None
 
     @pytest.mark.parametrize(
         ("site", "head", "error", "match"),
@@ -137,6 +164,7 @@ class TestReader:
             ("blocks.*.resid_post", None, UsageProblem, "means 2 sites; a coder is for one"),
             ("blocks.0.attn.pattern", None, UsageProblem, "its width is that of the text"),
             ("blocks.0.resid_post", 1, UsageProblem, "has no heads"),
+            ("blocks.0.attn.head_out", "1", UsageProblem, "head='1'"),
             ("blocks.0.attn.head_out", 4, UsageProblem, "has heads 0 to 3"),
         ],
     )

@@ -110,6 +110,8 @@ class TestFormulasThatAreNotIt:
 
 
 class TestCodersKnownOnPaper:
+    """O4."""
+
     @pytest.mark.parametrize(("k", "spectrum"), [(2, [4.0, 2.0, 1.0, 1.0]), (5, [2.0**-i for i in range(12)])])
     def test_pca_as_relu_latents(self, k: int, spectrum: list[float]) -> None:
         x, directions = gaussian(spectrum, 100_000, mean=3.0)

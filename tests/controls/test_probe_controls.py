@@ -12,13 +12,15 @@ from oracles import gaussian_probe
 from interp_assert.controls import (
     count_words,
     embedding_site,
+    fit_words,
     not_worse_than_diff_of_means,
     shuffle_labels,
     shuffled_labels,
 )
+from interp_assert.controls.bag_of_words import WITH_LENGTHS, WITH_PAIRS, WORDS
 from interp_assert.controls.shuffled_labels import EXCEEDANCES
 from interp_assert.errors import UsageProblem
-from interp_assert.measures.probes import ProbeProblem, probe_scores
+from interp_assert.measures.probes import ProbeProblem, ProbeScores, probe_scores
 from interp_assert.stats import Outcome, Split, split_by_group
 
 RNG = np.random.default_rng
@@ -157,6 +159,72 @@ def test_a_label_in_the_words_is_found_by_counting() -> None:
     split = split_by_group(labels, [str(i) for i in range(200)])
     counts = count_words(texts, [(1,)] * 200, split)
     assert probe_scores({"words": counts}, labels, split).test[0] == 1.0
+
+
+def told(texts: list[str], labels: np.ndarray) -> ProbeScores:
+    """With tokens that say nothing but how many there are."""
+    split = split_by_group(labels, [str(i) for i in range(len(texts))])
+    rows = [tuple(100 * number + place for place, _ in enumerate(text.split())) for number, text in enumerate(texts)]
+    return fit_words(texts, rows, labels, split, margin=0.05, pairs=True)
+
+
+def some_words(rng: np.random.Generator, n: int) -> str:
+    return " ".join(f"w{i}" for i in rng.integers(30, size=n))
+
+
+@pytest.mark.parametrize("kind", ["one word longer", "even or odd", "capitals", "words seen once"])
+def test_a_label_in_the_length_or_in_the_capitals_is_held_against_the_probe(kind: str) -> None:
+    rng, labels, texts = RNG(0), np.arange(300) % 2, []
+    for number, y in enumerate(labels):
+        n = {"even or odd": 2 * int(rng.integers(2, 5)) + y, "capitals": 6}.get(kind, 6 + y)
+        text = some_words(rng, n) if kind != "words seen once" else " ".join(f"x{number}y{i}" for i in range(n))
+        texts.append(text.title() if kind == "capitals" and y else text)
+    found = told(texts, labels)
+    assert found.sites[found.best] == WITH_LENGTHS
+    assert found.test[found.best] > 0.85
+    assert found.test[0] < found.test[found.best] - 0.05
+
+
+def test_a_label_in_the_last_word_is_held_against_the_probe_though_the_word_is_everywhere() -> None:
+    """Thirty words of which each ends texts of one class and stands in the middle of any."""
+    rng, labels, texts = RNG(0), np.arange(400) % 2, []
+    for number, y in enumerate(labels):
+        texts.append(f"{some_words(rng, 8)} w{2 * rng.integers(15) + y}{'.' if number % 3 else ''}")
+    found = told(texts, labels)
+    assert found.sites[found.best] == WITH_LENGTHS
+    assert found.test[found.best] > 0.95
+    assert found.test[0] < 0.85
+
+
+def test_a_label_in_the_words_is_left_to_the_words() -> None:
+    rng, labels = RNG(0), np.arange(300) % 2
+    found = told([f"{some_words(rng, 5)} {'good' if y else 'bad'}" for y in labels], labels)
+    assert (found.sites[found.best], found.test[found.best]) == (WORDS, 1.0)
+
+
+def test_a_label_in_the_order_of_words_is_told_and_not_held_against_the_probe() -> None:
+    rng, labels, texts = RNG(0), np.arange(300) % 2, []
+    for y in labels:
+        words = some_words(rng, 6).split()
+        words.insert(rng.integers(6), "hot red" if y else "red hot")
+        texts.append(" ".join(words))
+    found = told(texts, labels)
+    assert found.test[found.best] < 0.65
+    assert found.test[found.sites.index(WITH_PAIRS)] > 0.95
+
+
+@pytest.mark.parametrize("groups", [83, 160, 239])
+def test_words_that_both_classes_share_are_tied_to_the_last_bit(groups: int) -> None:
+    """Whatever 1 / n rounds to: scores that differ by rounding would be taken for an order."""
+    rng = RNG(groups)
+    pairs = [some_words(rng, 5).split() for _ in range(groups)]
+    texts = [f"{' '.join(words)} {number}" for number, half in enumerate(pairs) for words in (half, half[::-1])]
+    labels = np.tile([0, 1], groups)
+    split = split_by_group(labels, [str(i // 2) for i in range(2 * groups)])
+    rows = [tuple(int(word[1:]) for word in text.split()[:5]) for text in texts]
+    found = fit_words(texts, rows, labels, split, margin=0.05)
+    assert found.sites[found.best] == WORDS
+    assert len(set(found.chosen.tolist())) == 1
 
 
 def scores(shift: float, seed: int = 0, groups: int = 150) -> tuple[np.ndarray, np.ndarray, list[str]]:

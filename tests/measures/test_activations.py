@@ -83,6 +83,27 @@ def test_a_hook_of_the_users_is_noticed() -> None:
     np.testing.assert_array_equal(read_last(model, ROWS, POSTS)[POSTS[1]], first)
 
 
+def test_a_hook_that_does_another_thing_each_time_is_never_remembered() -> None:
+    model, strength = gpt2(), [1.0]
+    block = model.module.transformer.h[0]
+    handle = block.register_forward_hook(lambda module, args, out: out + strength[0])
+    first = read_last(model, ROWS, POSTS)[POSTS[1]]
+    strength[0] = 3.0
+    stronger = read_last(model, ROWS, POSTS)[POSTS[1]]
+    assert not np.allclose(stronger, first)
+    handle.remove()
+    block.register_forward_hook(lambda module, args, out: out - 1.0)
+    assert not np.allclose(read_last(model, ROWS, POSTS)[POSTS[1]], stronger)
+
+
+def test_hooks_of_transformers_that_look_on_cost_no_passes() -> None:
+    model = gpt2()
+    model.module(torch.tensor([ROWS[0]]), output_hidden_states=True, output_attentions=True)
+    assert any(part._forward_hooks for part in model.module.modules())
+    assert passes(model, ROWS, POSTS) == 3
+    assert passes(model, ROWS, POSTS) == 0
+
+
 def test_twins_have_their_own() -> None:
     model = gpt2()
     own = read_last(model, ROWS, POSTS)[POSTS[1]]

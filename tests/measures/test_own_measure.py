@@ -93,6 +93,9 @@ def test_what_is_trained_is_a_further_argument() -> None:
         (0.5, r"values of shape \(\) came out"),
         (np.ones((3, 2)), r"shape \(3, 2\)"),
         ("many", "no array of numbers"),
+        (["0.1", "0.2", "0.3"], "no array of numbers"),
+        ([0.1, None, 0.3], "None or text among the values"),
+        ({}, "returned dict, which is no array of numbers"),
         ([0.1, 0.2, 1.5], r"outside its declared range \[0.0, 1.0\]"),
     ],
 )
@@ -111,6 +114,11 @@ def test_a_value_that_is_not_finite_names_its_prompt() -> None:
     [
         ({"lo": 1.0, "hi": 0.0}, "lo must be below hi"),
         ({"direction": "up"}, "'higher' or 'lower'"),
+        ({"lo": "low"}, "lo='low' must be a number"),
+        ({"null": 3}, "null=3 must be a function"),
+        ({"train": 3}, "train=3 must be a function"),
+        ({"unit": ""}, "unit='' must be a word"),
+        ({"version": 0}, "version=0 must be a whole number"),
     ],
 )
 def test_an_impossible_declaration_is_refused(options: dict[str, Any], message: str) -> None:
@@ -122,6 +130,13 @@ def test_an_impossible_declaration_is_refused(options: dict[str, Any], message: 
 def test_a_name_without_owner_and_quantity_is_refused(name: Any) -> None:
     with pytest.raises(UsageProblem, match="must read owner/quantity"):
         measurement(name, prompts=[])(lambda model, prompts: prompts)
+
+
+def test_a_prompt_is_an_independent_unit_and_is_given_once() -> None:
+    with pytest.raises(UsageProblem, match="prompt 2 is prompt 0 again"):
+        own(prompts=[[1, 2], [3], [1, 2]]).clusters(gpt2(), 0)
+    rows = np.array([[1, 2], [3, 4]])
+    assert sorted(c.prompt.tolist() for c in own(prompts=rows).clusters(gpt2(), 0).take(0, 5)) == rows.tolist()
 
 
 @pytest.mark.parametrize("prompts", ["a text", 7, lambda model, seed: None])

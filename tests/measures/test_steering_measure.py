@@ -1,4 +1,4 @@
-"""Steering against an oracle in which everything is linear, and what holds on any model."""
+"""Steering against an oracle in which everything is linear (O11), and what holds on any model."""
 
 from __future__ import annotations
 

@@ -359,6 +359,33 @@ class TestWhatCannotBeProven:
         with pytest.raises(ModelBroken, match=r"NaN is model.layers.2.input_layernorm .*too large for torch.float32"):
             _ = wrap(module).anatomy
 
+    @pytest.mark.parametrize(
+        ("value", "ids", "message"),
+        [
+            (
+                float("inf"),
+                slice(None),
+                r"infinite \(\d+ of \d+\), .* is lm_head \(Linear\); if numbers grow",
+            ),
+            (float("inf"), 5, r"infinite .* is lm_head \(Linear\); if numbers grow"),
+            (float("-inf"), slice(None), r"infinite .* is lm_head \(Linear\); if numbers grow"),
+            (
+                float("-inf"),
+                5,
+                r"infinite .*; ids that are never to be said need a large negative logit",
+            ),
+        ],
+    )
+    def test_a_model_with_infinite_logits_is_refused_with_the_place(self, value: float, ids: Any, message: str) -> None:
+        from interp_assert.errors import ModelBroken
+
+        module: Any = tiny.build("llama")
+        model = wrap(module)
+        module.lm_head = torch.nn.Linear(module.config.hidden_size, module.config.vocab_size)
+        module.lm_head.bias.data[ids] = value
+        with pytest.raises(ModelBroken, match=message):
+            _ = model.anatomy
+
     def test_no_blocks_at_all(self) -> None:
         from interp_assert.errors import UnprovenAnatomy
 

@@ -323,6 +323,11 @@ class TestWhatCannotBeWrapped:
             wrap(module)
         assert [part for part in module.modules() if part._forward_hooks] == hooked
 
+    def test_a_module_with_infinite_logits_is_refused(self) -> None:
+        module = build(lambda: own.Returning(lambda hidden, logits: logits + float("inf")))
+        with pytest.raises(ModelRefused, match=r"infinite, of ids that are all 0 \(\d+ of \d+\)"):
+            wrap(module)
+
     def test_no_logits_for_every_position(self) -> None:
         module = build(lambda: own.Returning(lambda hidden, logits: logits[:, [-1]]))
         with pytest.raises(ModelRefused, match=r"no logits .* every position .* \(2, 1, 60\).*Family\(forward"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from importlib.metadata import EntryPoint
 from math import inf
 from typing import Any
@@ -23,9 +24,11 @@ from interp_assert.profiles import (
     ProfiledMeasure,
     Request,
     measures,
+    own_measurements,
     profile,
     profiled_measures,
     profiling,
+    register_measurement,
     steering,
 )
 from interp_assert.prompts import LabelledTexts, RepeatedTokenStream, continents, token_pool
@@ -136,11 +139,13 @@ def test_numbers_that_are_not_finite_are_a_defect() -> None:
     [induction] = profile(model, budget=4, only=["circuits/induction"]).figures
     assert induction.value is None
     assert induction.broken
-    assert "gives logits that are NaN. The first module to return NaN is transformer.ln_f" in induction.missing
+    assert "gives logits that are NaN; the first module to return NaN is transformer.ln_f" in induction.missing
     overflowing = gpt2()
     overflowing.module.transformer.ln_f.weight.data[0] = float("inf")  # type: ignore[union-attr,operator]
     [induction] = profile(overflowing, budget=4, only=["circuits/induction"]).figures
     assert induction.value is None
+    assert induction.broken
+    assert "gives logits that are infinite" in induction.missing
 
 
 def test_a_measurement_of_ones_own_joins_by_its_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,6 +160,33 @@ def test_a_measurement_of_ones_own_joins_by_its_entry_point(monkeypatch: pytest.
     assert figure.interval[0] < 15.5 < figure.interval[1]
     assert whole.note == "null 1.000"
     assert (figure.whole, whole.whole) == (False, True)
+
+
+def test_a_measurement_of_ones_own_joins_by_being_registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    brought(monkeypatch)
+    monkeypatch.setattr(measures, "_registered", {})
+    assert register_measurement(length) is length
+    assert [measure.name for measure in profiled_measures()][-1] == "mine/length"
+    assert own_measurements() == [length]
+    register_measurement(again := replace(length, version=2))
+    assert own_measurements() == [again]
+    with pytest.raises(UsageProblem, match=r"what is registered is a function; .* belongs a measurement made by"):
+        register_measurement(length.function)  # type: ignore[type-var]
+    brought(monkeypatch, length=length)
+    with pytest.raises(UsageProblem, match="two measurements have the name 'mine/length'"):
+        profiled_measures()
+
+
+def test_one_that_does_not_return_numbers_costs_the_others_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    @measurement("mine/nothing", prompts=[1, 2])
+    def nothing(model: Model, prompts: list[int]) -> None:
+        return None
+
+    brought(monkeypatch, length=length, nothing=nothing)
+    one, other = profile(gpt2(), budget=20, only=["mine/nothing", "mine/length"]).figures
+    assert (one.value, one.broken) == (None, True)
+    assert "returned NoneType, which is no array of numbers" in one.missing
+    assert other.value is not None
 
 
 def test_a_costly_one_is_measured_only_by_name(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from measures.small import gpt2
 
@@ -46,6 +48,11 @@ def test_what_is_right_is_kept_as_it_is() -> None:
         ({"texts": ("a b", "a c", "d b")}, "3 texts, 4 labels and 4 groups"),
         ({"texts": (), "labels": (), "groups": ()}, "'mine' is empty"),
         ({"classes": ("a", "a")}, "must name two classes"),
+        ({"groups": ("g", None, "h", "h")}, "group 1 is None; name the group of every text"),
+        ({"groups": ("g", "g", "h", float("nan"))}, "group 3 is nan"),
+        ({"groups": ("g", " ", "h", "h")}, "group 1 is ' '"),
+        ({"groups": None}, "groups=None must be a sequence"),
+        ({"texts": "abcd"}, "texts='abcd' must be a sequence"),
     ],
 )
 def test_what_is_wrong_is_named(changes: dict[str, Any], said: str) -> None:
@@ -67,6 +74,22 @@ def test_a_limit_keeps_groups_whole_and_classes_in_proportion() -> None:
     assert data.some_groups(60) is data
 
 
+@pytest.mark.parametrize(("lower", "upper", "left"), [(9, 9, (3, 3)), (9, 2, (4, 2)), (1, 9, (1, 5)), (0, 9, (0, 6))])
+def test_of_a_large_group_as_many_of_either_class_are_drawn(lower: int, upper: int, left: tuple[int, int]) -> None:
+    marks = [0] * lower + [1] * upper + [0, 1]
+    words = [f"w{i}" for i in range(len(marks))]
+    data = LabelledTexts("large", words, marks, ["g"] * (lower + upper) + ["h", "h"])
+    rows = put_into_tokens(data, open_model(metaspace_tokenizer(words)))
+    some = rows.some_of_each_group(6, seed=1)
+    held = [(group, int(label)) for group, label in zip(some.groups, some.labels, strict=True)]
+    assert (held.count(("g", 0)), held.count(("g", 1))) == left
+    assert held[-2:] == [("h", 0), ("h", 1)]
+    assert [words[i] for i in some.kept] == list(some.texts)
+    assert "at most 6 texts of a group" in some.note
+    assert some.kept == rows.some_of_each_group(6, seed=1).kept
+    assert rows.some_of_each_group(20) is rows
+
+
 def test_texts_become_ids_with_bos_in_front() -> None:
     tokenizer = metaspace_tokenizer(["a", "d", "▁b", "▁c"])
     rows = put_into_tokens(texts(), open_model(tokenizer))
@@ -86,6 +109,18 @@ def test_a_group_with_an_unknown_word_is_left_out_whole_and_counted() -> None:
     assert rows.note.endswith("1 of 2 groups are in its vocabulary; groups left out: 1 x unknown token")
 
 
+def test_where_few_groups_are_known_the_simpler_wording_is_read() -> None:
+    tokenizer = metaspace_tokenizer(["a", "▁b", "▁c", "d"])
+    wordy = replace(texts(texts=("a x", "a y", "d x", "d y")), simpler=texts())
+    rows = put_into_tokens(wordy, open_model(tokenizer))
+    assert rows.texts == texts().texts
+    assert rows.note.startswith("in the wording for small vocabularies (0 of 2 groups in everyday words are in its")
+    half = replace(wordy, texts=("a b", "a c", "d x", "d y"))
+    assert put_into_tokens(half, open_model(tokenizer)).texts == half.texts[:2]
+    neither = replace(wordy, simpler=texts(texts=("a z", "d z", "b z", "c z")))
+    assert put_into_tokens(neither, open_model(tokenizer)).note.count("0 of 2") == 1
+
+
 def test_if_one_class_is_left_nothing_is() -> None:
     tokenizer = metaspace_tokenizer(["a", "▁b", "▁c"])
     rows = put_into_tokens(texts(labels=(0, 0, 1, 1)), open_model(tokenizer))
@@ -98,6 +133,15 @@ def test_a_token_beyond_the_embedding_counts_as_unknown() -> None:
     tokenizer = metaspace_tokenizer(["a", "▁b", "▁c", "d"])
     rows = put_into_tokens(texts(), open_model(tokenizer, vocab_size=6))
     assert rows.dropped == {"h": "token outside the model's vocabulary"}
+
+
+def test_a_text_that_is_another_groups_in_other_letters_is_left_out_with_its_group() -> None:
+    tokenizer = metaspace_tokenizer(["a", "d", "▁b", "▁c"], lowercase=True)
+    cased = texts(texts=("a b", "a c", "A b", "d c"))
+    rows = put_into_tokens(cased, open_model(tokenizer))
+    assert rows.dropped == {"h": "tokens of a text in another group"}
+    assert rows.texts == ("a b", "a c")
+    assert not put_into_tokens(texts(texts=("a b", "A b", "d b", "d c")), open_model(tokenizer)).dropped
 
 
 def test_a_text_that_is_too_long_is_named_with_the_limit() -> None:
@@ -166,6 +210,82 @@ def test_a_real_dataset() -> None:
     assert read_labelled(split) == read_labelled(ROWS)
     with pytest.raises(UsageProblem, match='such as data\\["train"\\]'):
         read_labelled(datasets.DatasetDict({"train": split}))
+
+
+def test_the_same_numbers_mean_the_same_as_numbers_and_in_writing() -> None:
+    """``classes`` puts them in order, or names 0 and 1, wherever the labels come from."""
+    for one, zero in ((1, 0), ("1", "0"), (True, False), (np.bool_(True), np.bool_(False)), (1.0, 0.0)):
+        rows = [{**ROWS[0], "label": one}, {**ROWS[1], "label": zero}]
+        assert read_labelled(rows, classes=("bad", "good")).labels == (1, 0)
+        if isinstance(one, (str, int)) and not isinstance(one, bool):
+            turned = read_labelled(rows, classes=("1", "0"))
+            assert (turned.labels, turned.classes) == ((0, 1), ("1", "0"))
+
+
+def test_lines_of_a_csv_file_end_where_its_cells_do(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.write_bytes('text,label,group\r\n"a\r\nb",1,g\r\n\r\nc\u2028d\x85e\x0bf,0,h\r\n'.encode())
+    assert read_labelled(file).texts == ("a\nb", "c\u2028d\x85e\x0bf")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("a, b,1,g\nc,0,h\n", "line 2 has 4 cells for 3 columns; put texts that hold commas into double quotes"),
+        ('"a,1,g\nc,0,h\n', "is no CSV .unexpected end of data.; put texts into double quotes"),
+        ('"a" b,1,g\nc,0,h\n', "is no CSV"),
+        (f"{'a ' * 70_000},1,g\nc,0,h\n", "cut texts of more than 131,072 characters"),
+        ("a,1,g\nc,,h\n", "row 1 has no value for 'label'; complete or remove it$"),
+        ("a,1,\nc,0,h\n", "row 0 has no value for 'group'; complete or remove it .group=None"),
+        ("a,1\nc,0\n", "row 0 has no value for 'group'"),
+        (" ,1,g\nc,0,h\n", "row 0 has no value for 'text'"),
+        ("a,spam,g\nc,spam,h\n", r"the labels take 1 value \('spam'\)"),
+    ],
+)
+def test_a_csv_row_that_a_lenient_reader_would_cut_or_join_is_named(tmp_path: Path, content: str, said: str) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text("text,label,group\n" + content, encoding="utf-8")
+    refuse(said, lambda: read_labelled(file))
+
+
+def test_other_tables_are_named(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    for content, said in (
+        ("text;label;group\na;1;g\n", "no column 'text', but text;label;group; separate its columns by commas"),
+        ("text,text,label,group\na,b,1,g\n", "has two columns 'text'; rename one"),
+        ("a,1,g\nb,0,h\n", "no column 'text', but a, 1, g; name the column with text="),
+    ):
+        file.write_text(content, encoding="utf-8")
+        refuse(said, lambda: read_labelled(file))
+    file.write_bytes("text,label,group\na,1,g\n".encode("utf-16"))
+    refuse("not UTF-8", lambda: read_labelled(file))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"label": float("nan")}, "row 1 has no value for 'label'"),
+        ({"group": float("nan")}, "row 1 has no value for 'group'"),
+        ({"group": ""}, "row 1 has no value for 'group'"),
+        ({"text": float("nan")}, "row 1 has no value for 'text'"),
+        ({"text": 5}, "row 1: 'text' is '5', of type int; texts are strings"),
+        ({"text": ["a", "b"]}, "of type list; texts are strings"),
+        ({"label": 2}, "row 1: label '2' is neither 'bad' nor 'good'"),
+        ({"label": -1}, "row 1: label '-1' is neither 'bad' nor 'good'; remove the row"),
+    ],
+)
+def test_cells_that_hold_nothing_or_something_else_are_named(changes: dict[str, Any], said: str) -> None:
+    rows = [ROWS[0], {**ROWS[1], **changes}, ROWS[2]]
+    refuse(said, lambda: read_labelled(rows, classes=("bad", "good")))
+
+
+def test_what_holds_no_rows_is_named() -> None:
+    refuse("None holds no labelled texts; give a file, rows as mappings, or a dataset", lambda: read_labelled(None))  # type: ignore[arg-type]
+    frame = pytest.importorskip("pandas").DataFrame(ROWS)
+    refuse(r'of a data frame give frame.to_dict\("records"\)', lambda: read_labelled(frame))
+    assert read_labelled(frame.to_dict("records")) == read_labelled(ROWS)
+    frame.loc[1, "group"] = None
+    refuse("row 1 has no value for 'group'", lambda: read_labelled(frame.convert_dtypes().to_dict("records")))
 
 
 def refuse(said: str, read: Callable[[], Any]) -> None:

@@ -101,6 +101,8 @@ class TestCorpus:
             ("a text", UsageProblem, "a list of texts"),
             (["a text"], UsageProblem, "has no tokenizer"),
             ([[1, 2, 300]], TokenOutOfRange, "document 0 holds id 300; .* has ids 0 to 79"),
+            ([[1, 2], [1.5, 2]], UsageProblem, "document 1 is neither a text nor a row of token ids"),
+            ([None], UsageProblem, "document 0 is neither a text nor a row of token ids"),
             ([[1, 2, 3]], UsageProblem, "of 1 documents 0 have at least 16 ids"),
             (corpus(1), UsageProblem, "too few to train on some and to judge on others"),
         ],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from interp_assert.records import Results
-from interp_assert.reports import blanks, figures_markdown, figures_table, legend
+from interp_assert.reports import blanks, figures_markdown, figures_table, figures_text, legend
 
 RUN = {"versions": {"torch": "2.13", "xla": None}, "platform": "", "seed": 0, "started": "2026-01-01", "seconds": 1.0}
 
@@ -69,6 +69,35 @@ def test_one_row_per_model_and_one_column_per_figure() -> None:
     assert "zoo:d - - broken n/a - 3,000 1.0" in text
 
 
+def test_what_does_not_fit_stands_in_a_further_table() -> None:
+    whole, narrow = figures_table(RESULTS).splitlines(), figures_table(RESULTS, 40).split("\n\n")
+    assert max(len(line) for table in narrow for line in table.splitlines()) <= 40
+    heads = [table.splitlines()[0].split() for table in narrow]
+    assert len(heads) > 1
+    assert {head[0] for head in heads} == {"model"}
+    assert ["model", *(name for head in heads for name in head[1:])] == whole[0].split()
+    for table in narrow:
+        assert [line.split()[0] for line in table.splitlines() if line[0] not in " -m"] == ["zoo:a", "./b|c", "zoo:d"]
+    assert figures_table(RESULTS, 1000).splitlines() == whole
+    assert len(figures_table(RESULTS, 1).split("\n\n")) == len(whole[0].split()) - 1, "a column at least in each"
+
+
+def test_no_line_of_the_text_is_wider_than_the_terminal() -> None:
+    lines = figures_text(RESULTS, 60)
+    assert max(map(len, lines)) <= 60
+    assert lines.count("") >= 3, "between tables, legend and reasons"
+    for said in (*legend(RESULTS), *blanks(RESULTS)):
+        assert " ".join(said.split()) in " ".join(" ".join(lines).split())
+    assert "\n".join(figures_text(RESULTS)).split("\n\n")[0] == figures_table(RESULTS)
+
+
+def test_a_reason_that_holds_for_several_models_stands_once() -> None:
+    other = profile("zoo:e", figure("x/one", None), figure("x/two", None))
+    told = blanks(Results(RUN, (), (), (*RESULTS.profiles, other)))
+    assert told[0] == "n/a one, two on ./b|c, zoo:e: it has no tokenizer"
+    assert len(told) == 3
+
+
 def test_blanks_say_why_each_reason_once() -> None:
     assert blanks(RESULTS) == [
         "n/a one, two on ./b|c: it has no tokenizer",
@@ -101,4 +130,4 @@ def test_markdown_is_one_table_that_no_name_can_break() -> None:
 
 def test_without_profiles_there_is_nothing() -> None:
     assert figures_table(Results(RUN, (), ())) == figures_markdown(Results(RUN, (), ())) == ""
-    assert legend(Results(RUN, (), ())) == []
+    assert legend(Results(RUN, (), ())) == figures_text(Results(RUN, (), ())) == []

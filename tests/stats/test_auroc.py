@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import norm
 
 from interp_assert.errors import NonFiniteMeasurement, UsageProblem
 from interp_assert.stats import (
@@ -117,6 +118,26 @@ def test_the_interval_covers_on_the_logit_scale_near_one() -> None:
     assert missed <= 56  # 40 expected; more in one of 200 runs
 
 
+@pytest.mark.parametrize("mixed", [False, True])
+def test_the_interval_covers_where_examples_come_in_groups(mixed: bool) -> None:
+    """Groups of four with a shift as large as the noise; as if examples were independent it would miss at another
+    rate, too often or, where both classes of a group are shifted alike, too seldom.
+    """
+    rng = np.random.default_rng(4)
+    groups = np.repeat(np.arange(60), 4)
+    labels = np.tile([0, 1, 0, 1], 60) if mixed else np.repeat(np.arange(60) % 2, 4)
+    area = float(norm.cdf(2.0 / np.sqrt(4.0)))  # two examples of different groups differ by N(2, 2 + 2)
+    grouped, plain = 0, 0
+    for _ in range(400):
+        scores = rng.normal(size=240) + rng.normal(size=60)[groups] + 2.0 * labels
+        low, high = logit_delong_interval(scores, labels, groups.astype(str), level=0.1)
+        grouped += not low <= area <= high
+        low, high = logit_delong_interval(scores, labels, level=0.1)
+        plain += not low <= area <= high
+    assert 20 <= grouped <= 60  # 40 expected
+    assert plain > 90 if not mixed else plain < 20
+
+
 def test_where_no_pair_is_lost_the_end_is_exact() -> None:
     labels = np.repeat([0, 1], 20)
     low, high = logit_delong_interval(labels.astype(float), labels, level=0.02)
@@ -182,8 +203,6 @@ def test_pairs_do_not_depend_on_the_scores_and_repeat_with_the_seed() -> None:
 
 def test_the_gate_on_pairs_does_not_pass_at_the_boundary() -> None:
     """AUROC exactly .8, groups whose examples agree: at most 8 of 200 at level .01 in all but one of 1,000 runs."""
-    from scipy.stats import norm
-
     rng = np.random.default_rng(8)
     groups = np.repeat(np.arange(200), 3)
     labels = np.repeat(np.arange(200) % 2, 3)

@@ -78,6 +78,20 @@ def test_impossible_shares_are_named(shares: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    ("places", "said"),
+    [
+        ([True, False, True], "type bool; .* of a mask take numpy.flatnonzero"),
+        ([0.0, 1.5], "type float64; give the places of its examples, whole numbers"),
+        ([[0, 1]], r"the train part has shape \(1, 2\)"),
+        (None, r"shape \(\) and type object"),
+    ],
+)
+def test_what_is_no_row_of_places_is_named(places: Any, said: str) -> None:
+    with pytest.raises(UsageProblem, match=said):
+        Split(places, [2, 3], [4, 5])
+
+
+@pytest.mark.parametrize(
     ("split", "said"),
     [
         (Split([0, 1], [2, 3], [4, 5, 6]), "group 'c' is on both sides of the split, in select and in test"),

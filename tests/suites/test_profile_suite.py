@@ -12,7 +12,19 @@ def test_every_model_has_its_row_and_nothing_is_decided(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("COLUMNS", "400")
     save(llama(), pytester.path / "small", tokenizer=False)
+    pytester.makeconftest(
+        """
+        from interp_assert import measurement, register_measurement
+
+        @register_measurement
+        @measurement("mine/length", prompts=[[1] * k for k in range(1, 31)], hi=100)
+        def length(model, prompts):
+            "How long it is."
+            return [len(prompt) for prompt in prompts]
+        """
+    )
     result = pytester.runpytest_subprocess(
         "interp::profile",
         "--interp-model=zoo:gpt_neox,small=./small",
@@ -26,7 +38,7 @@ def test_every_model_has_its_row_and_nothing_is_decided(
     result.stdout.fnmatch_lines(
         [
             "*= interp: profile =*",
-            "model * architecture * parameters * induction * lens crossover * truth probe * steering * seconds",
+            "model * architecture * parameters * induction * truth probe * steering * mine/length * seconds",
             "zoo:gpt_neox * gpt_neox * K * 1.000 *",
             "small * llama * K * 0.0* n/a *",
             "induction: share of answers that are right on the second copy of random tokens",

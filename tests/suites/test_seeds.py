@@ -1,20 +1,35 @@
-"""Twenty seeds, twenty different sets of prompts and twins: one verdict for each claim about each model of the zoo."""
+"""Twenty seeds, twenty different sets of prompts and twins (ten for the second and third model): one verdict for each
+claim about each model of the zoo.
+"""
 
 from __future__ import annotations
 
 import importlib
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
 from interp_assert import InterpAssertionError, Verdict, assert_induction, assert_lens_crossover, load
+from interp_assert.prompts import statements
 
-EXPECTED = {
-    "zoo:gpt_neox": {assert_induction: "PASS", assert_lens_crossover: "PASS"},
-    "zoo:gpt2": {assert_induction: "PASS", assert_lens_crossover: "PASS"},
-    "zoo:gpt2-no-induction": {assert_induction: "FAIL", assert_lens_crossover: "PASS"},
+CLAIMS: dict[str, Callable[..., Verdict]] = {
+    "induction": assert_induction,
+    "lens": partial(assert_lens_crossover, facts=statements(["capital"])),  # of one relation: a third of the time
 }
+EXPECTED = {
+    "zoo:gpt_neox": {"induction": "PASS", "lens": "PASS"},
+    "zoo:gpt2": {"induction": "PASS", "lens": "PASS"},
+    "zoo:gpt2-no-induction": {"induction": "FAIL", "lens": "PASS"},
+}
+RUNS = [
+    (name, claim, seeds)
+    for name in EXPECTED
+    for claim in CLAIMS
+    for seeds in (range(10), range(10, 20))
+    if name == "zoo:gpt_neox" or seeds.start == 0
+]
 
 
 def verdict_of(claim: Callable[..., Verdict], model: object, seed: int) -> str:
@@ -32,10 +47,8 @@ def without_text(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("without_text")
-@pytest.mark.parametrize("seeds", [range(10), range(10, 20)], ids=["0-9", "10-19"])
-@pytest.mark.parametrize("claim", [assert_induction, assert_lens_crossover])
-@pytest.mark.parametrize("name", EXPECTED)
-def test_every_seed_gives_the_same_verdict(name: str, claim: Callable[..., Verdict], seeds: range) -> None:
+@pytest.mark.parametrize(("name", "claim", "seeds"), RUNS, ids=lambda part: getattr(part, "start", part))
+def test_every_seed_gives_the_same_verdict(name: str, claim: str, seeds: range) -> None:
     model = load(name)
-    verdicts = Counter(verdict_of(claim, model, seed) for seed in seeds)
+    verdicts = Counter(verdict_of(CLAIMS[claim], model, seed) for seed in seeds)
     assert verdicts == {EXPECTED[name][claim]: len(seeds)}

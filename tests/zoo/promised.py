@@ -1,4 +1,5 @@
-"""``python tests/zoo/promised.py RESULTS``: whether a run over the zoo said what the cards promise, and of every model.
+"""``python tests/zoo/promised.py RESULTS...``: whether runs over the zoo said what the cards promise, of all models and
+suites that they were asked for.
 
 RESULTS is what ``pytest --interp-model=zoo:all --interp-suites=circuits,lens --interp-json RESULTS`` wrote.
 """
@@ -15,6 +16,7 @@ from interp_fixtures.zoo import names, open_model
 from interp_fixtures.zoo.card import FIGURES
 
 APPLICABLE = {"PASS", "FAIL", "INCONCLUSIVE"}
+ALL = "zoo:all"
 
 
 def promises() -> dict[str, dict[str, str]]:
@@ -22,6 +24,17 @@ def promises() -> dict[str, dict[str, str]]:
     return {
         f"zoo:{name}": json.loads((open_model(name) / FIGURES).read_text(encoding="utf-8"))["verdicts"]
         for name in names()
+    }
+
+
+def asked(results: dict[str, Any], promised: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
+    """What is promised of the models and suites of a run."""
+    options = results["run"]["options"]
+    models = [id for listed in options["model"] for id in listed.split(",")]
+    suites = options["suites"].split(",")
+    return {
+        model: {check: verdict for check, verdict in promised[model].items() if check.split("/")[0] in suites}
+        for model in (promised if ALL in models else models)
     }
 
 
@@ -34,19 +47,22 @@ def broken(results: dict[str, Any], promised: dict[str, dict[str, str]]) -> list
     return [
         f"{model}: the card promises {check} {verdicts.get(check, 'no verdict')}, "
         f"the run says {said[model].get(check, 'nothing')}"
-        for model, verdicts in promised.items()
+        for model, verdicts in asked(results, promised).items()
         for check in sorted({*verdicts, *said[model]})
         if verdicts.get(check) != said[model].get(check)
     ]
 
 
 def main() -> int:
-    results = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     promised = promises()
-    complaints = broken(results, promised)
-    kept = sum(len(verdicts) for verdicts in promised.values()) - len(complaints)
+    complaints, kept = [], 0
+    for path in sys.argv[1:]:
+        results = json.loads(Path(path).read_text(encoding="utf-8"))
+        found = broken(results, promised)
+        kept += sum(len(verdicts) for verdicts in asked(results, promised).values()) - len(found)
+        complaints += found
     print(f"the zoo's cards: {kept} verdicts as promised", *complaints, sep="\n  ")
-    return int(bool(complaints))
+    return int(bool(complaints) or not kept)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,26 @@ import pytest
 from interp_fixtures.zoo.card import SHOWN, card_text
 from interp_fixtures.zoo.recipes import RECIPES
 
+INSIDE = {
+    "name": "probes/truth",
+    "quantity": "truth probe",
+    "value": 0.99,
+    "lo": 0.95,
+    "hi": 1.0,
+    "n": 61,
+    "note": "words 0.500",
+}
+CLAIM = {
+    "check": "probes/truth",
+    "verdict": "PASS",
+    "layer": "block 3 of 4",
+    "estimate": 0.5,
+    "reason": "",
+    "beside_twins": 0.99,
+    "twins": [0.5, 0.48, 0.52],
+    "told": {},
+}
+
 
 def figures(**changes):
     abilities = [{"name": name, "value": 1.0, "lo": 0.95, "hi": 1.0, "n": 100} for name in SHOWN]
@@ -17,7 +37,9 @@ def figures(**changes):
         "untrained": [{**a, "value": 0.0} for a in abilities],
         "checkpoints": {},
         "lens": [{"name": "on top after block 1", "value": 0.25, "lo": 0.1, "hi": 0.4, "n": 50}],
-        "verdicts": {"circuits/induction": "PASS", "lens/crossover": "FAIL"},
+        "base": None,
+        "inside": [INSIDE],
+        "claims": [CLAIM],
         **changes,
     }
 
@@ -33,9 +55,21 @@ def test_the_lens_has_intervals():
     assert "| on top after block 1 | 0.250 | 0.100 to 0.400 |" in card
 
 
-def test_the_card_promises_what_the_suites_say():
-    assert "`circuits/induction` PASS, `lens/crossover` FAIL." in card_text(RECIPES["gpt_neox"], figures())
-    assert "defaults: nothing applies." in card_text(RECIPES["random"], figures(verdicts={}))
+def test_the_card_has_figures_of_the_inside_and_what_the_suites_say_beside_twins():
+    card = card_text(RECIPES["gpt_neox"], figures())
+    assert "| truth probe | 0.990 | 0.950 to 1.000 | 61 | words 0.500 |" in card
+    assert "| `probes/truth` | PASS | block 3 of 4 | 0.990 | 0.480 to 0.520 |  |" in card
+    bare = {**CLAIM, "verdict": "FAIL", "layer": None, "beside_twins": None, "twins": [], "reason": "no copying"}
+    card = card_text(RECIPES["gpt_neox"], figures(inside=[], claims=[bare]))
+    assert "| `probes/truth` | FAIL |  |  |  | no copying |" in card
+    assert "standard budget" not in card
+    assert "Beside `zoo:" not in card
+
+
+def test_what_moved_away_from_the_base_is_told():
+    claim = {**CLAIM, "check": "drift/claims", "told": {"facts": "1344 answered by the base, 1 of them lost"}}
+    card = card_text(RECIPES["gpt2-tuned"], figures(base="gpt2", claims=[CLAIM, claim]))
+    assert "Beside `zoo:gpt2`, which it was tuned from:\n\n- facts: 1344 answered" in card
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ def trained(tmp_path_factory):
     short = replace(recipe("gpt_neox"), phases=(Phase(4, 16, 4, 0.3, 1.0),), checkpoints=(2,))
     train(short, weights / "gpt_neox", progress=False)
     (weights / "gpt_neox" / "training_log.jsonl").unlink(missing_ok=True)
-    write_card(short, weights / "gpt_neox")
+    write_card(short, weights / "gpt_neox", suites=("lens",))
     manifest.write_manifest([("gpt_neox", 4)], weights)
     return weights
 
@@ -38,7 +38,8 @@ def test_a_model_that_does_what_its_card_says_holds(zoo, capsys):
     checks = list(verify("gpt_neox"))
     assert {check.model for check in checks} == {"gpt_neox@2", "gpt_neox"}
     card = json.loads((zoo / "gpt_neox" / FIGURES).read_text())
-    assert len(checks) == 2 * len(card["abilities"]) + len(card["lens"])
+    assert len(checks) == 2 * len(card["abilities"]) + len(card["lens"]) + len(card["inside"])
+    assert {"probes/truth", "coders/variance_explained"} <= {check.ability for check in checks}
     assert all(check.holds and check.found == pytest.approx(check.said) for check in checks)
     assert main(["zoo", "verify"]) == 0
     assert f"{len(checks)} of {len(checks)} figures hold" in capsys.readouterr().out

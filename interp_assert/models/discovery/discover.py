@@ -11,7 +11,7 @@ from ...errors import ModelBroken, UnprovenAnatomy, UsageProblem
 from .. import calling
 from ..anatomy import Anatomy, Block
 from ..families import family_of
-from ..not_finite import first_nan
+from ..not_finite import why_not_finite
 from ..opened import OpenModel
 from ..proving import proof
 from ..readout import Readout, StatedReadout
@@ -89,10 +89,10 @@ def _assemble(model: OpenModel, recording: Recording, stages: Sequence[Stage], i
     flow = Flow(recording, model.module)
     family = family_of(model.module)
     logits_at = calling.logits_location(recording.result, *ids.shape, stated=family.logits, width=model.vocab_size)
-    if take(recording.result, logits_at).isnan().any():
+    wrong = why_not_finite(model.module, ids, take(recording.result, logits_at))
+    if wrong is not None:
         raise ModelBroken(
-            f"{model.id} gives logits that are NaN. The first module to return NaN is {first_nan(model.module, ids)}; "
-            f"if numbers grow too large for {model.dtype} there, open the model in another format"
+            f"{model.id} {wrong}; if numbers grow too large for {model.dtype} there, open the model in another format"
         )
     logits = recording.results[logits_at]
     grid = recording.grid = survey(flow, stages, logits)

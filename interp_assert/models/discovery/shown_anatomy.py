@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 import torch
 
+from ...errors import ModelBroken
 from .. import calling
 from ..anatomy import Anatomy, Block, Proof
 from ..families import family_of
+from ..not_finite import why_not_finite
 from ..opened import OpenModel
 from ..proving.closeness import distance, tolerance
 from ..proving.proof import CAUSALITY, random_ids
@@ -35,6 +37,10 @@ def discover_shown(model: OpenModel) -> Anatomy:
     with torch.no_grad():
         streams = show(ids)
         out = calling.forward(model.module, ids)
+    logits_at = calling.logits_location(out, *ids.shape, stated=family.logits, width=model.vocab_size)
+    wrong = why_not_finite(model.module, ids, take(out, logits_at))
+    if wrong is not None:
+        raise ModelBroken(f"{model.id} {wrong}")
     routes = {}
     for block in range(len(streams) - 1):
         routes[f"blocks.{block}.resid_pre"] = Route.at(ShownTap(block))
@@ -55,7 +61,7 @@ def discover_shown(model: OpenModel) -> Anatomy:
         missing=missing,
         readout=None if family.readout is None else StatedReadout(family.readout),
         tail=None,
-        logits_at=calling.logits_location(out, *ids.shape, stated=family.logits, width=model.vocab_size),
+        logits_at=logits_at,
         exit=Tap("", "output", ()),
         streams=ONE_STREAM,
         stream_dtype=streams[-1].dtype,
@@ -63,7 +69,7 @@ def discover_shown(model: OpenModel) -> Anatomy:
         replays=(None,) * (len(streams) - 1),
         root=model.module,
     )
-    _prove(anatomy, model, ids, take(out, anatomy.logits_at), streams)
+    _prove(anatomy, model, ids, take(out, logits_at), streams)
     return anatomy
 
 

@@ -16,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 from ...errors import InterpError, ModelRefused, UsageProblem
 from .. import calling
 from ..families import family_of
-from ..not_finite import first_nan
+from ..not_finite import why_not_finite
 from ..taps.tap import take
 from ..weights.placement import home
 
@@ -93,11 +93,9 @@ def probe(module: torch.nn.Module, *, vocab_size: int | None, max_positions: int
     tables, positions = _sort(lookups, others, length)
     where = calling.logits_location(first, ROWS, length, stated=family.logits, width=stated or _only(tables))
     logits = take(first, where)
-    if logits.isnan().any():
-        raise ModelRefused(
-            f"{type(module).__name__} gives logits that are NaN, of ids that are all 0; the first module to return "
-            f"NaN is {first_nan(module, zeros)}"
-        )
+    wrong = why_not_finite(module, zeros, logits, ", of ids that are all 0")
+    if wrong is not None:
+        raise ModelRefused(f"{type(module).__name__} {wrong}")
     _refuse_noise(module, logits, take(again, where))
     size = _vocabulary(module, logits.shape[-1], tables, stated)
     _watched(module, zeros + (size - 1))  # the last id must be one

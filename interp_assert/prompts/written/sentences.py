@@ -23,7 +23,7 @@ from .nouns import FAMILIES, KINDS, NAMES, OTHERS, PEOPLE, THINGS, article, plur
 from .opinions import BLAME, PRAISE
 from .verbs import PLACES, VERBS, past, present
 
-__all__ = ["SETS", "csv_of"]
+__all__ = ["SETS", "Row", "csv_of", "csv_text"]
 
 T = TypeVar("T")
 
@@ -109,10 +109,15 @@ SETS: dict[str, tuple[Callable[[], list[Row]], tuple[str, str]]] = {
 def csv_of(name: str) -> str:
     """The text of a file: labels as words, groups in a fixed order."""
     make, classes = SETS[name]
+    return csv_text(make(), classes)
+
+
+def csv_text(rows: Sequence[Row], classes: tuple[str, str]) -> str:
+    """Rows as a shipped file has them."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(("text", "label", "group"))
-    writer.writerows((text, classes[label], group) for text, label, group in make())
+    writer.writerows((text, classes[label], group) for text, label, group in rows)
     return out.getvalue()
 
 

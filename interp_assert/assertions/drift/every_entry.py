@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import NonFiniteMeasurement
-from ..measures import DriftScores, ResidualDrift
-from ..stats import ErrorLevels, Outcome, RatioGate
-from ..stats.approximate import LOOKS
-from .drift_kinds import LimitKind
-from .drift_limit import Gated
+from ...errors import NonFiniteMeasurement
+from ...measures import DriftScores, ResidualDrift
+from ...stats import ErrorLevels, Outcome, RatioGate
+from ...stats.approximate import LOOKS
+from .gated import Gated
+from .limits import LimitKind
 
 __all__ = ["AtEveryEntry"]
 

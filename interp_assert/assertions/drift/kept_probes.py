@@ -10,19 +10,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..controls import bag_of_words, count_words
-from ..errors import ContextTooShort
-from ..measures import ProbeScores, read_last
-from ..measures.probes import ProbeProblem
-from ..prompts import SHIPPED_SETS, LabelledTexts
-from ..stats import ErrorLevels, Outcome
-from ..stats.auroc import auroc_difference
-from .probe_auroc import DEFAULTS
-from .probe_compared import won
-from .probe_task import LEAST_GROUPS, ProbeTask, data_of, named_layer, probe_task
+from ...controls import bag_of_words, fit_words
+from ...errors import ContextTooShort
+from ...measures import ProbeScores, read_last
+from ...measures.probes import ProbeProblem
+from ...prompts import SHIPPED_SETS, LabelledTexts
+from ...stats import ErrorLevels, Outcome
+from ...stats.auroc import auroc_difference
+from ..probe_auroc import DEFAULTS
+from ..probe_compared import won
+from ..probe_task import LEAST_GROUPS, ProbeTask, data_of, named_layer, probe_task
 
 if TYPE_CHECKING:
-    from ..models import Model
+    from ...models import Model
 
 __all__ = ["probed_sets", "probes_lost"]
 
@@ -73,10 +73,12 @@ def _lost(
         level=levels.control,
     )
     flipped = theirs.claim is Outcome.PASS and mine.claim is not Outcome.PASS and compared.high < 0.0
-    told = f"AUROC {compared.areas[1]:.3f} -> {compared.areas[0]:.3f}, claim {theirs.claim} -> {mine.claim}"
+    change = f"AUROC {compared.areas[1]:.3f} -> {compared.areas[0]:.3f}"
+    told = f"{change}, claim {theirs.claim} -> {mine.claim}"
     return {
         "claim": name,
         "flipped": flipped,
+        "change": change,
         "told": told + (": FLIPPED" if flipped else ""),
         "base": compared.areas[1],
         "model": compared.areas[0],
@@ -123,8 +125,8 @@ def _both(
 
 
 def _beats_words(task: ProbeTask, scores: ProbeScores, levels: ErrorLevels) -> Outcome:
-    counts = {"words": count_words(task.rows.texts, task.rows.rows, task.split)}
-    words = ProbeProblem(counts, task.split, standardise=False).fit(task.rows.labels)
+    rows = task.rows
+    words = fit_words(rows.texts, rows.rows, rows.labels, task.split, margin=DEFAULTS.margin)
     return bag_of_words(DEFAULTS.margin, levels).update(
         won(task, "probe", scores.chosen), won(task, "words", words.chosen)
     )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..measures import DriftScores, TextDrift
-from ..stats import ControlResult, ErrorLevels, Outcome
-from .drift_kinds import LimitKind
+from ...measures import DriftScores, TextDrift
+from ...stats import ControlResult, ErrorLevels, Outcome
+from .limits import LimitKind
 
 __all__ = ["Gated"]
 

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..measures import DriftScores, TextDrift, WeightDrift
-from .drift_readings import Readings
+from ...measures import DriftScores, TextDrift, WeightDrift
 
 if TYPE_CHECKING:
-    from ..models import Model
+    from ...models import Model
 
 __all__ = ["base_facts", "below_the_floor", "drift_details"]
 
@@ -30,12 +29,13 @@ def drift_details(
     floor: dict[str, Any] | None,
     weights: WeightDrift | str,
     claims: Sequence[dict[str, Any]],
-    readings: Readings,
+    by_text: TextDrift | None,
+    no_text: str | None,
 ) -> dict[str, Any]:
     """All figures as builtins, a table by block, and the lines of the message's profile."""
     details: dict[str, Any] = {
-        "no_text": readings.missing,
-        "by_text": None if readings.by_text is None else _by_text(readings.by_text),
+        "no_text": no_text,
+        "by_text": None if by_text is None else _by_text(by_text),
         "noise_floor": floor,
         "weights": weights if isinstance(weights, str) else _weights(weights),
         "claims": list(claims),
@@ -43,7 +43,7 @@ def drift_details(
     }
     profile: dict[str, str] = {}
     if scores is None:
-        profile["output"] = f"not compared: {readings.missing}"
+        profile["output"] = f"not compared: {no_text}"
     else:
         output = {name: float(getattr(scores, name).estimate) for name in ("total_variation", "kl", "agreement")}
         details |= {"documents": scores.n, "positions": scores.positions, "output": output}
@@ -54,14 +54,19 @@ def drift_details(
         profile["residual"] = _residual_line(scores)
         for part in scores.moved:
             profile[part.kind] = _parts_line(details[part.kind], part.kind.removesuffix("s"))
-    if readings.by_text is not None:
-        profile["by text"] = _text_line(readings.by_text)
+    if by_text is not None:
+        profile["by text"] = _text_line(by_text)
     profile["weights"] = (
         f"not compared: {weights}" if isinstance(weights, str) else f"moved by {weights.whole:.3g} of their norm"
     )
+    untold = [claim for claim in claims if claim.get("missing") and claim["claim"].startswith("probes/")]
     for claim in claims:
-        if not claim.get("missing"):
+        if claim not in untold:
             profile[claim["claim"]] = claim["told"]
+    if untold:
+        profile["probes"] = f"{len(untold)} sets not compared: {untold[0]['claim']}, {untold[0]['missing']}" + (
+            "; and so on" if len(untold) > 1 else ""
+        )
     details |= {"by_block": _by_block(scores, floor, weights), "profile": profile}
     return details
 

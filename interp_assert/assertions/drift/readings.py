@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, ref
 
-from ..errors import ModelRefused
-from ..measures import (
+from ...errors import ModelRefused
+from ...measures import (
     DriftScores,
     TextDrift,
     WeightDrift,
@@ -18,9 +18,9 @@ from ..measures import (
     measure_text_drift,
     measure_weight_drift,
 )
-from ..measures.activations import fingerprint
-from ..measures.weight_drift import why_no_weight_drift
-from ..prompts import (
+from ...measures.activations import fingerprint
+from ...measures.weight_drift import why_no_weight_drift
+from ...prompts import (
     CannotSample,
     Document,
     Documents,
@@ -31,7 +31,7 @@ from ..prompts import (
 )
 
 if TYPE_CHECKING:
-    from ..models import Model
+    from ...models import Model
 
 __all__ = ["FIRST", "Readings", "readings_of"]
 
@@ -173,7 +173,7 @@ def _texts(base: Model, documents: Sequence[Document]) -> list[str]:
 def _noise_floor(base: Model, documents: list[Document]) -> dict[str, Any]:
     import torch
 
-    from ..models import rounded
+    from ...models import rounded
 
     through = torch.bfloat16
     if base.dtype not in (torch.float32, torch.float64):

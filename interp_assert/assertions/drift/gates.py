@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..errors import UsageProblem
-from ..measures import DriftScores, TextDrift, WeightDrift
-from ..stats import ControlResult, ErrorLevels, Outcome, RatioGate, SequentialGate
-from .drift_entries import AtEveryEntry
-from .drift_kinds import LIMITS, LimitKind
-from .drift_limit import Gated
+from ...errors import UsageProblem
+from ...measures import DriftScores, TextDrift, WeightDrift
+from ...stats import ControlResult, ErrorLevels, Outcome, RatioGate, SequentialGate
+from .every_entry import AtEveryEntry
+from .gated import Gated
+from .limits import LIMITS, LimitKind
 
 __all__ = ["gated"]
 

@@ -6,25 +6,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..errors import UsageProblem
-from ..measures.drift import metered_together
-from ..prompts import LabelledTexts, Statement
-from ..stats import Budget, ErrorLevels, Verdict
-from .asked import budget_of, levels_of, model_of, seed_of, twins_of
-from .asserting import asserted
-from .drift_kinds import KINDS, LIMITS, checked_limits
-from .drift_probes import probed_sets, probes_lost
-from .drift_readings import readings_of
-from .drift_report import base_facts
-from .drift_run import CLAIMS_LOST, DriftRun
-from .drift_verdict import drift_verdict
-from .engine import halvings
-from .progress import report
-from .reasons import changed_settings
-from .recording import conclude
+from ...errors import UsageProblem
+from ...measures.drift import metered_together
+from ...prompts import LabelledTexts, Statement
+from ...stats import Budget, ErrorLevels, Verdict
+from ..asked import budget_of, levels_of, model_of, seed_of, twins_of
+from ..asserting import asserted
+from ..engine import halvings
+from ..progress import report
+from ..reasons import changed_settings
+from ..recording import conclude
+from .kept_probes import probed_sets, probes_lost
+from .limits import KINDS, LIMITS, checked_limits
+from .readings import readings_of
+from .report import base_facts
+from .run import CLAIMS_LOST, DriftRun
+from .verdict import drift_verdict
 
 if TYPE_CHECKING:
-    from ..models import Model
+    from ...models import Model
 
 __all__ = ["CHECK", "DEFAULTS", "DriftDefaults", "assert_drift_below"]
 
@@ -146,7 +146,7 @@ def assert_drift_below(
             limits,
             run.judged,
             twin_control,
-            allowed=allowed.clusters,
+            allowed=allowed,
             measurements=run.measurements,
             details=details,
             levels=levels,

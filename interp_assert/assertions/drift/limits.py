@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Literal
 
-from ..errors import UsageProblem
+from ...errors import UsageProblem
 
 __all__ = ["KINDS", "LIMITS", "LimitKind", "checked_limits"]
 

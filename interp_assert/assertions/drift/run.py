@@ -7,19 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..controls import TwinScore, random_weights
-from ..measures import DriftScores, measure_drift, measure_text_drift, measure_weight_drift
-from ..prompts import Statement
-from ..stats import ControlResult, ErrorLevels, Measurement, Outcome
-from .drift_claims import REPORTED, KeptClaim, claims_of
-from .drift_limit import Gated
-from .drift_limits import gated
-from .drift_readings import FIRST, Readings
-from .drift_report import below_the_floor, drift_details
-from .engine import draw_until_decided
+from ...controls import TwinScore, random_weights
+from ...measures import DriftScores, measure_drift, measure_text_drift, measure_weight_drift
+from ...prompts import Statement
+from ...stats import ControlResult, ErrorLevels, Measurement, Outcome
+from ..engine import draw_until_decided
+from .gated import Gated
+from .gates import gated
+from .kept import REPORTED, KeptClaim
+from .kept_answers import KeptAnswers
+from .kept_induction import KeptInduction
+from .readings import FIRST, Readings
+from .report import below_the_floor, drift_details
 
 if TYPE_CHECKING:
-    from ..models import Model
+    from ...models import Model
 
 __all__ = ["CLAIMS_LOST", "DriftRun"]
 
@@ -62,7 +64,11 @@ class DriftRun:
         self.told: list[dict[str, Any]] = []
         key = (levels, None if facts is None else tuple(facts), seed)
         if "claims_lost" in limits or key not in readings.claims:
-            self.claims = claims_of(model, base, allowed_loss, levels, seed, facts)
+            # whatever the tokenizers: each is put into the tokens of its own model
+            self.claims = [
+                KeptInduction(model, base, allowed_loss, levels, seed),
+                KeptAnswers(model, base, allowed_loss, levels, seed, facts),
+            ]
         else:
             self.told = readings.claims[key]
         self.key = key
@@ -189,7 +195,9 @@ class DriftRun:
 
     def details(self) -> dict[str, Any]:
         floor = None if self.scores is None else self.readings.noise_floor(self.base)
-        found = drift_details(self.scores, floor, self.weights, self.told, self.readings)
+        # not what another claim about this pair has read: a verdict does not depend on what was asked before it
+        by_text = self.readings.by_text if "by_text" in self.limits or self.readings.missing is not None else None
+        found = drift_details(self.scores, floor, self.weights, self.told, by_text, self.readings.missing)
         note = None if self.readings.documents is None else self.readings.documents.note
         warned = [text for name, limit in self.limits.items() if (text := below_the_floor(name, limit, floor))]
         found["profile"] |= {"caution": "; ".join(warned)} if warned else {}

@@ -5,13 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..stats import ControlResult, Cost, ErrorLevels, Measurement, Outcome, Verdict, combine
-from .drift_kinds import LIMITS
-from .drift_limit import Gated
-from .drift_readings import FIRST
+from ...stats import (
+    STANDARD,
+    THOROUGH,
+    Budget,
+    ControlResult,
+    Cost,
+    ErrorLevels,
+    Measurement,
+    Outcome,
+    Verdict,
+    combine,
+)
+from .gated import Gated
+from .limits import LIMITS
+from .readings import FIRST
 
 if TYPE_CHECKING:
-    from ..models import Model
+    from ...models import Model
 
 __all__ = ["drift_verdict"]
 
@@ -24,15 +35,14 @@ def drift_verdict(
     judged: Sequence[Gated],
     twin_control: ControlResult | None,
     *,
-    allowed: int,
+    allowed: Budget,
     measurements: Sequence[Measurement],
     details: Mapping[str, Any],
     levels: ErrorLevels,
     cost: Cost,
 ) -> Verdict:
     """All limits and the control together. The first limit with the worst outcome is the claim of the verdict, the
-    others stand among its controls; ``details["judged"]`` has them all in order. ``allowed`` is the number of clusters
-    that the budget allows.
+    others stand among its controls; ``details["judged"]`` has them all in order.
     """
     order = (Outcome.FAIL, Outcome.NOT_APPLICABLE, Outcome.INCONCLUSIVE, Outcome.PASS)
     leading = min(judged, key=lambda limit: order.index(limit.outcome))
@@ -59,7 +69,7 @@ def drift_verdict(
         details={**details, **told},
         cost=cost,
         needed=_needed(judged) if outcome is Outcome.INCONCLUSIVE else None,
-        reason=_reason(outcome, judged, twin_control, details["flipped"], allowed),
+        reason=_reason(outcome, judged, twin_control, details["claims"], allowed),
         claim_outcome=leading.outcome,
         measurements=tuple(measurements),
     )
@@ -69,15 +79,15 @@ def _reason(
     outcome: Outcome,
     judged: Sequence[Gated],
     twin_control: ControlResult | None,
-    flipped: Sequence[str],
-    allowed: int,
+    claims: Sequence[Mapping[str, Any]],
+    allowed: Budget,
 ) -> str:
     """Empty on PASS; else which limit, with the reason."""
     if outcome is Outcome.PASS:
         return ""
     results = [limit.result() for limit in judged]
     named = [
-        f"{r.name}{f' at {limit.layer}' if limit.layer else ''}"
+        f"{r.name} {_place(limit.layer)}".rstrip()
         for limit, r in zip(judged, results, strict=True)
         if r.outcome is outcome
     ]
@@ -85,7 +95,8 @@ def _reason(
     if outcome is Outcome.FAIL:
         said = [f"beyond the limit: {', '.join(named)}"] if named else []
         said += ["the model's random-weights twins are as near to the base" for c in twins if c.outcome is outcome]
-        said += [f"flipped: {', '.join(flipped)}"] if flipped else []
+        flipped = ", ".join(f"{claim['claim']} ({claim['change']})" for claim in claims if claim["flipped"])
+        said += [f"flipped: {flipped}"] if flipped else []
         return "; ".join(said)
     if outcome is Outcome.NOT_APPLICABLE:
         return "; ".join(dict.fromkeys(r.note for r in results if r.outcome is outcome))
@@ -94,24 +105,33 @@ def _reason(
     said = [f"not decided: {', '.join(named)}"] + (
         [f"approximate limits need {FIRST} documents at least"] if few else []
     )
-    return "; ".join(said + [text for limit in judged if (text := _out_of_reach(limit, outcome, allowed))])
+    return "; ".join([text for limit in judged if (text := _out_of_reach(limit, outcome, allowed))] + said)
 
 
-def _out_of_reach(limit: Gated, outcome: Outcome, allowed: int) -> str:
+def _out_of_reach(limit: Gated, outcome: Outcome, allowed: Budget) -> str:
     """What to say of a limit that the budget is too small for, whatever the model does; else empty."""
     least = limit.least()
-    if limit.outcome is not outcome or least is None or least <= allowed:
+    if limit.outcome is not outcome or least is None or least <= allowed.clusters:
         return ""
-    sign = _sign(limit.kind.name)
+    larger = next((budget for budget in (STANDARD, THOROUGH) if budget.clusters >= least), None)
+    remedy = f"budget={least}" if larger is None else f"{larger.name} ({larger.clusters:,}) would"
     return (
-        f"{limit.result().name} {sign} {limit.limit:g} takes {least} clusters even if nothing has changed, and the "
-        f"budget allows {allowed}: raise it, or choose a wider limit"
+        f"the budget {allowed.name} ({allowed.clusters:,} clusters) cannot establish {limit.result().name} "
+        f"{_sign(limit.kind.name)} {limit.limit:g}, whatever the model does: that takes {least} clusters even if "
+        f"nothing has changed, {remedy}; or choose a wider limit"
     )
 
 
 def _needed(judged: Sequence[Gated]) -> int | None:
-    needs = [limit.needed() for limit in judged if limit.outcome is Outcome.INCONCLUSIVE]
-    return None if not needs or None in needs else max(need for need in needs if need is not None)
+    needs = [(limit.needed(), limit.least()) for limit in judged if limit.outcome is Outcome.INCONCLUSIVE]
+    if not needs or any(need is None for need, _ in needs):
+        return None
+    return max(max(need or 0, least or 0) for need, least in needs)
+
+
+def _place(layer: str | None) -> str:
+    """``at block 3``, ``outside the blocks``."""
+    return "" if layer is None else layer if layer.startswith("outside") else f"at {layer}"
 
 
 def _sign(name: str) -> str:
