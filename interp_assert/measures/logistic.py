@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MOST_STEPS", "TOLERANCE", "fit_logistic"]
 
-TOLERANCE = 5e-3
+TOLERANCE = 7e-3
 """of the gradient's norm, as a share of that at the start"""
 MOST_STEPS = 300
 _DIRECTIONS = 48
@@ -52,9 +52,9 @@ def fit_logistic(
     """
     import torch
 
-    at_once = len(examples) if examples.device.type != "cpu" else max(1, _IN_CACHE // examples[0].numel())
-    groups = (examples[start : start + at_once] for start in range(0, len(examples), at_once))
-    return torch.cat([_fit(group, labels, penalties, tolerance, most_steps) for group in groups])
+    groups = -(-examples.numel() // _IN_CACHE) if examples.device.type == "cpu" else 1
+    parts = torch.tensor_split(examples, min(groups, len(examples)))
+    return torch.cat([_fit(part, labels, penalties, tolerance, most_steps) for part in parts])
 
 
 def _fit(

@@ -183,17 +183,18 @@ class _Block:
                 x.sub_(rest).mul_(scale[number])
         return cls(tuple(sites), values, train, centre, scale)
 
-    def score(self, weights: torch.Tensor) -> Floats:
-        """(layer, labelling, problem, example) of weights (layer, labelling, problem, width[ + 1])."""
-
+    def score(self, weights: torch.Tensor, part: NDArray[np.int64] | None = None) -> Floats:
+        """(layer, labelling, problem, example) of weights (layer, labelling, problem, width[ + 1]); of all examples, or
+        of a ``part`` of them.
+        """
         width = self.train.shape[-1]
         found = []
-        for number, part in enumerate(self.values):
+        for number, values in enumerate(self.values):
             scaled = weights[number, ..., :width] * self.scale[number, 0]
             shift = -(scaled.double() @ self.centre[number, 0].double())[..., None]
             if weights.shape[-1] > width:
                 shift = shift + weights[number, ..., -1:].double()
-            flat = scaled.reshape(-1, width) @ _tensor(part).T
+            flat = scaled.reshape(-1, width) @ _tensor(values if part is None else values[part]).T
             found.append((flat.reshape(*scaled.shape[:-1], -1).double() + shift).numpy())
         return np.stack(found)
 
@@ -224,10 +225,10 @@ def _linear(block: _Block, y: NDArray[np.int64], split: Split) -> Floats:
     labels = torch.from_numpy(y[:, split.train]).repeat_interleave(choices, 0)
     weights = fit_logistic(block.train, labels, penalties.repeat(labelings))
     layers = weights.shape[0]
-    scores = block.score(weights.reshape(layers, labelings, choices, -1))
-    at_select = auroc(scores[..., split.select], y[None, :, None, split.select])
-    best = np.asarray(at_select).argmax(axis=2)  # of equals the strongest penalty
-    return np.take_along_axis(scores, best[:, :, None, None], axis=2)[:, :, 0]
+    weights = weights.reshape(layers, labelings, choices, -1)
+    at_select = auroc(block.score(weights, split.select), y[None, :, None, split.select])
+    best = torch.from_numpy(np.asarray(at_select).argmax(axis=2))  # of equals the strongest penalty
+    return block.score(weights.take_along_dim(best[:, :, None, None], 2))[:, :, 0]
 
 
 def _difference(train: torch.Tensor, y: NDArray[np.int64]) -> torch.Tensor:

@@ -30,11 +30,11 @@ def layer(seed: int, examples: int = EXAMPLES) -> tuple[np.ndarray, np.ndarray]:
     return (values @ turn * rng.lognormal(0.0, 0.5, WIDTH)).astype(np.float32), labels
 
 
-@pytest.mark.parametrize(("examples", "layers", "rounds"), [(EXAMPLES, LAYERS, 5), (5714, 4, 1)])
+@pytest.mark.parametrize(("examples", "layers", "rounds"), [(EXAMPLES, LAYERS, 9), (5714, 4, 1)])
 def test_probes_at_all_layers(benchmark: Any, examples: int, layers: int, rounds: int) -> None:
     """At least 5 times as fast as scikit-learn layer by layer: the same parts, standardisation, penalties and choice.
 
-    The AUROC at each layer is the same to .001. Both stop within 5e-5 of the least loss. Of 2,000 examples
+    The AUROC at each layer is the same to .001. Both stop within 7e-5 of the least loss. Of 2,000 examples
     700 are the training part; so there is a case of four layers with 2,000 in it.
     """
     linear_model = pytest.importorskip("sklearn.linear_model")

@@ -103,7 +103,7 @@ def test_the_passes_of_a_profile(benchmark: Any, tiny: Model, base: Model) -> No
     for task in tasks.values():
         assert not isinstance(task, str)
         rows += task.rows.rows
-    steered = steer(tiny, continents(), ("Europe", "Asia"), layer=1, at_most=clusters, seed=0)
+    steered = steer(tiny, continents(), ("Europe", "Asia"), layer=2, at_most=clusters, seed=0)
     assert isinstance(steered, SteeringRun)
     rows += [*steered.train.rows, *(row for row in steered.prompts.rows for _ in ALPHAS)]
     forget(tiny)
