@@ -51,6 +51,17 @@ def shared() -> Path:
 
 
 @pytest.fixture
+def registered_by_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What tests of other modules have registered about architectures, in this process, counts for nobody: nothing is
+    remembered where something is stated by hand.
+    """
+    from interp_assert.models.families import origins
+
+    by_hand, before = origins.registered_by_hand, frozenset(origins.registered_by_hand())
+    monkeypatch.setattr(origins, "registered_by_hand", lambda: [where for where in by_hand() if where not in before])
+
+
+@pytest.fixture
 def pytester(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """A run inside a test is nobody's worker, also where a worker runs the test."""
     for name in (*XDIST, *GITHUB):

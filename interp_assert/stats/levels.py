@@ -12,7 +12,7 @@ __all__ = ["QUICK", "STANDARD", "THOROUGH", "Budget", "ErrorLevels"]
 _CLUSTERS = {"quick": 128, "standard": 512, "thorough": 4096}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ErrorLevels:
     """The largest probabilities of wrong decisions, each strictly between 0 and 0.5.
 
@@ -39,6 +39,12 @@ class ErrorLevels:
                     "0.01 is usual, 0.0001 costs about twice the clusters"
                 )
             object.__setattr__(self, name, float(level))
+
+    def __repr__(self) -> str:
+        """As it would be written; ``control_fail`` only where it was said."""
+        said = {"pass_": self.pass_, "fail": self.fail, "control": self.control, "control_fail": self.control_fail}
+        written = ", ".join(f"{name}={level!r}" for name, level in said.items() if level is not None)
+        return f"ErrorLevels({written})"
 
     def as_dict(self) -> dict[str, float]:
         """As results files have it; ``control_fail`` only where it was said."""

@@ -24,6 +24,8 @@ from interp_assert.models.sources.identity import Identity
 from interp_assert.prompts import Endless, LabelledTexts
 from interp_assert.stats import STANDARD, Asked, Budget, Cost, ErrorLevels, Outcome, Verdict
 
+pytestmark = pytest.mark.usefixtures("registered_by_nobody")
+
 
 class Source:
     def __init__(self, opening: dict[str, Any] | None) -> None:

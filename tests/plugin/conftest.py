@@ -113,3 +113,8 @@ def known(imported_once: None, pytester: pytest.Pytester, monkeypatch: pytest.Mo
     monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:hypothesispytest")
     monkeypatch.setenv("XDG_STATE_HOME", str(pytester.path / "state"))
     return Known(pytester)
+
+
+@pytest.fixture(autouse=True)
+def _runs_of_their_own(registered_by_nobody: None) -> None:
+    """Runs inside a test share its process, and what was registered there."""

@@ -152,7 +152,7 @@ def test_as_dict_turns_numpy_into_builtins_and_what_is_not_finite_into_none():
         "3": ["a", {"b": None}],
         "outcome": "FAIL",
         "cost": {"forward_passes": 1, "tokens": 2, "seconds": 3.0, "peak_memory": 4},
-        "levels": {"pass_": 0.01, "fail": 0.001, "control": 0.01},
+        "levels": {"pass_": 0.01, "fail": 0.001, "control": 0.01, "control_fail": None},
     }
     assert plain["interval"] == [None, 1.0]
     assert json.loads(json.dumps(plain, allow_nan=False)) == plain

@@ -123,11 +123,12 @@ def _steps_in(text: str) -> tuple[str, ...] | None:
     """The checkpoints of the folder that ``text`` names; None if it names a model, or no folder."""
     label, target = split_alias(text)
     name, at, step = target.rpartition("@")
-    every = at and step == ALL and not Path(target).exists() and Path(name).expanduser().is_dir()
+    every = at and step == ALL and not Path(target).exists() and _directory(name) is not None
     folder = name if every else target
-    if not every and (not Path(folder).expanduser().is_dir() or Path(folder, "config.json").expanduser().exists()):
+    directory = _directory(folder)
+    if directory is None or (not every and (directory / "config.json").exists()):
         return None
-    found = saved_steps(Path(folder).expanduser())
+    found = saved_steps(directory)
     if not found:
         if every:
             raise ModelNotFound(f"{text!r}: no directory checkpoint-* lies in {folder}")
@@ -137,6 +138,15 @@ def _steps_in(text: str) -> tuple[str, ...] | None:
     place = folder.rstrip("/")
     written = [(number, f"{place}/{path.name}") for number, path in found]
     return tuple(path if label is None else f"{label}@{number}={path}" for number, path in written)
+
+
+def _directory(text: str) -> Path | None:
+    """The directory that ``text`` names, if there is one; ``~nobody`` is none."""
+    try:
+        place = Path(text).expanduser()
+    except RuntimeError:
+        return None
+    return place if place.is_dir() else None
 
 
 def schemes() -> dict[str, EntryPoint]:
