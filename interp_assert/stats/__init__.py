@@ -69,7 +69,7 @@ _MODULES = {
     "split_by_group": "splits",
 }
 
-__all__ = [*_MODULES]
+__all__ = sorted(_MODULES)
 
 
 def __getattr__(name: str) -> Any:
