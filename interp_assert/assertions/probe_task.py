@@ -12,7 +12,7 @@ from ..controls import embedding_site
 from ..errors import ContextTooShort, SiteNotAvailable, UsageProblem
 from ..measures.probes import KINDS
 from ..models.sites import block_of, part_of
-from ..prompts import SHIPPED_SETS, LabelledRows, LabelledTexts, labelled_set
+from ..prompts import SHIPPED_SETS, LabelledRows, LabelledTexts, labelled_set, put_into_tokens
 from ..prompts.labelled_tokens import left_out
 from ..stats import Pairs, Split, pair_up, split_by_group
 from ..stats.splits import PARTS
@@ -110,7 +110,8 @@ def probe_task(
     if model.tokenizer is None:
         return "it has no tokenizer, so texts cannot be put into its tokens"
     try:
-        rows = (data if split is not None else data.some_groups(_LOOKED_AT * most_groups, seed)).put_into_tokens(model)
+        looked_at = data if split is not None else data.some_groups(_LOOKED_AT * most_groups, seed)
+        rows = put_into_tokens(looked_at, model)
     except ContextTooShort as problem:
         return str(problem)
     if rows.data is None or (rows.dropped and rows.n_groups < LEAST_GROUPS):

@@ -25,7 +25,7 @@ from ..measures.steering import (
     steering_site,
 )
 from ..measures.steering_target import TargetUnknown, resolve_target
-from ..prompts import LabelledRows, LabelledTexts
+from ..prompts import LabelledRows, LabelledTexts, put_into_tokens
 from ..stats import ControlResult, ErrorLevels, Measurement
 from ..stats.splits import Split, split_by_group
 from .progress import report
@@ -89,7 +89,7 @@ def steer(
     if model.tokenizer is None:
         return "it has no tokenizer, so the texts cannot be put into its tokens"
     try:
-        listed = data.put_into_tokens(model)
+        listed = put_into_tokens(data, model)
     except ContextTooShort as problem:
         return str(problem)
     known = 0 if listed.data is None else listed.data.n_groups

@@ -222,7 +222,7 @@ def _recipe(
     seed: int,
 ) -> tuple[Recipe | None, bool]:
     """How the coder was or is to be trained, None if nobody knows; and whether that is less than it needs."""
-    from ..coders.recipe import recipe_for
+    from ..coders import recipe_for
 
     if recipe is not None:
         return recipe, False

@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from .metrics import evaluate_coders as evaluate_coders
     from .reading import SiteReader as SiteReader
     from .recipe import Recipe as Recipe
-    from .recipe import recipe_for as recipe_for
     from .training import fit_coders as fit_coders
     from .training import train_coder as train_coder
     from .training import train_coders as train_coders
+    from .usual import recipe_for as recipe_for
 
 _MODULES = {
     "Coder": "coder",
     "CoderScores": "metrics",
     "CrossEntropyRecovered": "cross_entropy",
     "Recipe": "recipe",
-    "recipe_for": "recipe",
+    "recipe_for": "usual",
     "SiteReader": "reading",
     "cross_entropy_recovered": "cross_entropy",
     "evaluate_coders": "metrics",

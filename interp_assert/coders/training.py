@@ -13,8 +13,9 @@ from ..errors import NonFiniteMeasurement, UsageProblem
 from ..prompts import rows_of
 from .coder import Coder, Origin, kind_named
 from .reading import SiteReader
-from .recipe import Recipe, recipe_for
+from .recipe import Recipe
 from .stream import ActivationStream
+from .usual import recipe_for
 
 if TYPE_CHECKING:
     from ..models import Model

@@ -5,7 +5,8 @@ from __future__ import annotations
 from .figure import Figure, Profile, Request
 from .listening import profiling
 from .making import profile
-from .measures import GROUP, ProfiledMeasure, own_measurements, profiled_measures, register_measurement
+from .measure import ProfiledMeasure
+from .measures import GROUP, own_measurements, profiled_measures, register_measurement
 
 __all__ = [
     "GROUP",

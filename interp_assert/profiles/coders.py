@@ -13,7 +13,7 @@ from ..controls import principal_components
 from ..prompts import rows_of
 from ..stats import ratio_interval
 from .figure import LEVEL, Figure, Request
-from .measures import ProfiledMeasure
+from .measure import ProfiledMeasure
 
 if TYPE_CHECKING:
     from ..models import Model

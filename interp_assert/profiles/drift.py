@@ -14,7 +14,7 @@ from ..assertions.drift.readings import Readings, readings_of
 from ..measures import DriftScores
 from ..stats import ratio_interval
 from .figure import LEVEL, Figure, Request
-from .measures import ProfiledMeasure
+from .measure import ProfiledMeasure
 
 if TYPE_CHECKING:
     from ..models import Model

@@ -13,7 +13,7 @@ from ..measures import InductionScores, measure_induction
 from ..measures.induction import check_fits
 from ..prompts import RepeatedTokenStream, token_pool
 from .figure import Figure, Request
-from .measures import ProfiledMeasure
+from .measure import ProfiledMeasure
 
 if TYPE_CHECKING:
     from ..models import Model

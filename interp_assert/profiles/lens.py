@@ -14,7 +14,7 @@ from ..assertions.reasons import sees_the_future
 from ..measures import measure_logit_lens
 from ..measures.lens import why_no_lens
 from .figure import Figure, Request
-from .measures import ProfiledMeasure
+from .measure import ProfiledMeasure
 
 if TYPE_CHECKING:
     from ..models import Model

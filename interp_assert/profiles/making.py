@@ -15,7 +15,8 @@ from ..measures.drift import metered_together
 from ..stats import BadMeasurement, Budget
 from .figure import Figure, Profile, Request, not_finite
 from .listening import made_known
-from .measures import ProfiledMeasure, profiled_measures
+from .measure import ProfiledMeasure
+from .measures import profiled_measures
 
 if TYPE_CHECKING:
     from ..models import Model

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..measures import OwnMeasurement
 from .figure import Figure, Request
-from .measures import ProfiledMeasure
+from .measure import ProfiledMeasure
 
 if TYPE_CHECKING:
     from ..models import Model

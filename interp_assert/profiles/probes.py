@@ -15,7 +15,7 @@ from ..measures import read_last
 from ..measures.probes import ProbeProblem
 from ..prompts import labelled_set
 from .figure import Figure, Request
-from .measures import ProfiledMeasure
+from .measure import ProfiledMeasure
 
 if TYPE_CHECKING:
     from ..models import Model

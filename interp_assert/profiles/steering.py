@@ -15,7 +15,7 @@ from ..assertions.lens_crossover import DEFAULTS as LENS
 from ..assertions.steers_run import CHECK, steer
 from ..prompts import continents
 from .figure import Figure, Request
-from .measures import ProfiledMeasure
+from .measure import ProfiledMeasure
 
 if TYPE_CHECKING:
     from ..models import Model

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import UsageProblem
 from ..stats import splits
-
-if TYPE_CHECKING:
-    from ..models import Model
-    from .labelled_tokens import LabelledRows
 
 __all__ = ["LabelledTexts"]
 
@@ -61,12 +56,6 @@ class LabelledTexts:
     def n_groups(self) -> int:
         """The number of groups."""
         return len(set(self.groups))
-
-    def put_into_tokens(self, model: Model) -> LabelledRows:
-        """The texts in the model's own tokens; see ``labelled_tokens.put_into_tokens``."""
-        from .labelled_tokens import put_into_tokens
-
-        return put_into_tokens(self, model)
 
     def some_groups(self, most: int, seed: int = 0) -> LabelledTexts:
         """At most ``most`` whole groups, drawn with this seed so that both classes keep their shares; all of them if

@@ -46,7 +46,7 @@ def begin(config: pytest.Config) -> None:
 
 def gates_are_named(config: pytest.Config) -> bool:
     """Whether an argument of the command line is a gate file, or a test of one."""
-    from .gate_file import gate_arguments
+    from .gate_names import gate_arguments
 
     return bool(gate_arguments(config))
 

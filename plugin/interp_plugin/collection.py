@@ -143,7 +143,7 @@ class SuiteCollection:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, session: pytest.Session, items: list[pytest.Item]) -> None:
-        from .gates import gate_of
+        from .gate_runs import gate_of
 
         for item in items:
             if uses_model(item):
@@ -170,7 +170,7 @@ class SuiteCollection:
             loaded_models(self.config).expect([label for label in labels if label is not None])
 
     def pytest_report_collectionfinish(self, items: list[pytest.Item]) -> str | None:
-        from .gates import gate_of
+        from .gate_runs import gate_of
 
         if not self.plan.settings.models and any(uses_model(item) and gate_of(item) is None for item in items):
             return f"interp: no --interp-model was given, so interp_model is {self.plan.settings.default_model.label}"

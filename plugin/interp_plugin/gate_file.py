@@ -5,13 +5,15 @@ from __future__ import annotations
 
 import pytest
 
+from .gate_names import is_gate_file
+
 TYPE_CHECKING = False  # typing is not imported for it
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
     from typing import Any
 
-__all__ = ["GateFile", "begun", "gate_arguments", "gate_file", "is_gate_file"]
+__all__ = ["GateFile", "begun", "gate_file"]
 
 
 class GateFile(pytest.File):
@@ -42,16 +44,6 @@ def gate_file(path: Path, parent: pytest.Collector) -> GateFile | None:
         return GateFile.from_parent(parent, path=path)
     named: Any = {"nodeid": path.as_posix()}
     return GateFile.from_parent(parent, path=path, **named)
-
-
-def is_gate_file(name: str) -> bool:
-    """As ``interp_assert.gates`` has it, which is not imported to know."""
-    return name in ("interp.yaml", "interp.yml") or name.endswith((".interp.yaml", ".interp.yml"))
-
-
-def gate_arguments(config: pytest.Config) -> list[str]:
-    """The arguments of the command line that name gate files, or tests of one."""
-    return [arg for arg in config.args if is_gate_file(arg.partition("::")[0].replace("\\", "/").rpartition("/")[2])]
 
 
 def begun(collector: GateFile) -> None:

@@ -20,10 +20,18 @@ if TYPE_CHECKING:
     from interp_assert.gates import Gate
     from interp_suites import Suite
 
-__all__ = ["GateRun", "GateRuns"]
+__all__ = ["PLACE", "GateRun", "GateRuns", "gate_of"]
+
+PLACE = pytest.StashKey["tuple[GateRun, str, str]"]()
+"""of a test of a gate: the gate, its model and its check"""
 
 _WORST = ("", "passed", "skipped", "failed", "error")
 """outcomes of a test; where it ran more than once the last in this order counts, so that no rerun makes one good"""
+
+
+def gate_of(item: pytest.Item) -> tuple[GateRun, str, str] | None:
+    """The gate that a test is part of, its model and its check; None for every other test."""
+    return item.stash.get(PLACE, None)
 
 
 class GateRun:

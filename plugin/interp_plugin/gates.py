@@ -11,15 +11,12 @@ import pytest
 from interp_fixtures.settings import SETTINGS, ModelChoice
 
 from .collection import SuiteModule
-from .gate_runs import GateRun
+from .gate_runs import PLACE, GateRun
 
 if TYPE_CHECKING:
     from interp_assert.gates import GateModel
 
-__all__ = ["GateNode", "GateSuite", "gate_choices", "gate_of"]
-
-PLACE = pytest.StashKey[tuple[str, str]]()
-"""of a test of a gate: its model and its check"""
+__all__ = ["GateNode", "GateSuite"]
 
 
 class GateNode(pytest.Collector):
@@ -58,6 +55,13 @@ class GateSuite(SuiteModule):
         check = self.claimed()[test]
         return [model for model in self.run.gate.models if any(claim.check == check for claim in model.claims)]
 
+    def choices(self, test: str) -> list[tuple[ModelChoice, ModelChoice | None]]:
+        """The models that a test runs on, each with its base."""
+        return [
+            (ModelChoice(model.id, model.label), None if model.base is None else ModelChoice(*model.base))
+            for model in self.models(test)
+        ]
+
     def funcnamefilter(self, name: str) -> bool:
         return name in self.claimed()
 
@@ -82,26 +86,6 @@ class GateSuite(SuiteModule):
                     "of your own (in a conftest.py) replaces them, or the test does not take interp_model"
                 )
             item.stash[SETTINGS] = self.run.settings_for(choice.label, check)
-            item.stash[PLACE] = choice.label, check
+            item.stash[PLACE] = self.run, choice.label, check
             self.run.add_test(item.nodeid, choice.label, check)
         yield from found
-
-
-def gate_of(item: pytest.Item) -> tuple[GateRun, str, str] | None:
-    """The gate that a test is part of, its model and its check; None for every other test."""
-    if PLACE not in item.stash:
-        return None
-    suite = item.getparent(GateSuite)
-    assert suite is not None
-    return (suite.run, *item.stash[PLACE])
-
-
-def gate_choices(metafunc: pytest.Metafunc) -> list[tuple[ModelChoice, ModelChoice | None]] | None:
-    """The models that a test of a gate runs on, each with its base; None for every other test."""
-    suite = metafunc.definition.getparent(GateSuite)
-    if suite is None:
-        return None
-    return [
-        (ModelChoice(model.id, model.label), None if model.base is None else ModelChoice(*model.base))
-        for model in suite.models(metafunc.definition.originalname)
-    ]

@@ -37,10 +37,9 @@ def parametrize_models(metafunc: pytest.Metafunc) -> None:
     indirect=True)``) or sees a fixture ``interp_model`` of the user's own that does not build on ours. A test of a gate
     runs on the gate's models, and a fixture in place of ours leaves it without any.
     """
-    from .gates import gate_choices
-
-    chosen = gate_choices(metafunc)
-    if chosen is not None:
+    gate = next((node for node in metafunc.definition.listchain() if hasattr(node, "choices")), None)
+    if gate is not None:
+        chosen = gate.choices(metafunc.definition.originalname)
         definition = metafunc.definition._fixtureinfo.name2fixturedefs["interp_model"][-1]
         if definition.func.__module__ == "interp_fixtures.model":
             _parametrize_gate(metafunc, chosen)

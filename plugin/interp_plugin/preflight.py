@@ -12,7 +12,7 @@ import pytest
 from interp_fixtures.settings import ModelChoice
 
 from .baselines import check_baselines
-from .gate_file import gate_arguments
+from .gate_names import gate_arguments
 from .plan import Plan
 from .text import printable
 

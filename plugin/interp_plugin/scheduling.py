@@ -11,7 +11,7 @@ from xdist.scheduler import LoadScopeScheduling
 from interp_fixtures.settings import RunSettings
 
 from .collection import check_collected
-from .gate_file import is_gate_file
+from .gate_names import is_gate_file
 from .plan import ROOT, Plan
 
 DESELECTING = ("keyword", "markexpr", "deselect", "lf", "stepwise")

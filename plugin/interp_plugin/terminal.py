@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .gate_file import gate_arguments
+from .gate_names import gate_arguments
 from .plan import Plan
 from .text import printable
 

@@ -15,7 +15,7 @@ from interp_fixtures.settings import ASKED, RunSettings, settings_at, settings_o
 
 from .baselines import COMPARED
 from .collection import SuiteModule
-from .gates import gate_of
+from .gate_runs import gate_of
 from .memory import RunMemory
 from .parametrization import model_of, uses_model
 from .progress import Progress

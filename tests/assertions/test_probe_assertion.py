@@ -19,7 +19,7 @@ from interp_assert.assertions.probe_task import probe_task
 from interp_assert.errors import NonFiniteMeasurement, UsageProblem
 from interp_assert.measures import read_last
 from interp_assert.models import Model, load, wrap
-from interp_assert.prompts import SHIPPED_SETS, LabelledTexts, labelled_set
+from interp_assert.prompts import SHIPPED_SETS, LabelledTexts, labelled_set, put_into_tokens
 from interp_assert.stats import Outcome, Split, split_by_group
 from interp_assert.stats.auroc import auroc
 
@@ -193,7 +193,7 @@ def test_sixteen_sentences_that_are_told_apart_in_training_decide_nothing() -> N
     )
     grouped = LabelledTexts("sixteen", sixteen.texts, sixteen.labels, tuple(str(i // 2) for i in range(16)))
     model = random_reader(data.texts, n_embd=64)
-    rows = grouped.put_into_tokens(model)
+    rows = put_into_tokens(grouped, model)
     [last] = read_last(model, rows.rows, "blocks.1.resid_post").values()
     fitted = last @ np.linalg.lstsq(last, rows.labels - 0.5, rcond=None)[0]
     assert auroc(fitted, rows.labels) >= 0.98

@@ -20,7 +20,7 @@ from interp_assert.errors import BadEdit, NonFiniteMeasurement, UsageProblem
 from interp_assert.measures.activations import read_last
 from interp_assert.measures.steering import class_difference, nll_under_steering
 from interp_assert.models import Model, load, twins, wrap
-from interp_assert.prompts import CannotSample, LabelledTexts, continents
+from interp_assert.prompts import CannotSample, LabelledTexts, continents, put_into_tokens
 from interp_assert.prompts.documents import GivenDocuments
 from interp_assert.stats import ErrorLevels, Outcome
 from interp_assert.stats.splits import split_by_group
@@ -63,7 +63,7 @@ def test_in_a_linear_model_every_figure_is_the_known_one() -> None:
     model = linear()
     verdict = steers(model)
     assert verdict.outcome is Outcome.PASS
-    listed = DATA.put_into_tokens(model)
+    listed = put_into_tokens(DATA, model)
     split = split_by_group(listed.labels, listed.groups, seed=0)
     site = f"blocks.{LAYER - 1}.resid_post"
     train = read_last(model, [listed.rows[i] for i in split.train], [site])[site].astype(np.float64)
@@ -123,7 +123,7 @@ def test_a_slope_can_be_asked_for() -> None:
 
 def test_every_twin_is_steered_along_a_direction_of_its_own() -> None:
     model = linear()
-    listed = DATA.put_into_tokens(model)
+    listed = put_into_tokens(DATA, model)
     train = split_by_group(listed.labels, listed.groups, seed=0).train
     rows, labels = [listed.rows[i] for i in train], listed.labels[train]
     expected = [

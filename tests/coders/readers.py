@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from interp_assert.coders.recipe import Recipe, recipe_for
+from interp_assert.coders import Recipe, recipe_for
 from interp_assert.coders.stream import ActivationStream
 
 

@@ -10,8 +10,7 @@ import torch
 from measures.small import gpt2
 from models.tiny import build
 
-from interp_assert.coders import SiteReader, evaluate_coders, train_coder, train_coders
-from interp_assert.coders.recipe import recipe_for
+from interp_assert.coders import SiteReader, evaluate_coders, recipe_for, train_coder, train_coders
 from interp_assert.coders.stream import ActivationStream, NothingVaries
 from interp_assert.errors import NonFiniteMeasurement, SiteNotAvailable, UsageProblem
 from interp_assert.models import Model, wrap

@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 import torch
 
-from interp_assert.coders import Coder, fit_coders, kinds, register_kind
+from interp_assert.coders import Coder, fit_coders, kinds, recipe_for, register_kind
 from interp_assert.coders.dictionary import random_rows
 from interp_assert.coders.metrics import VarianceSums
 from interp_assert.coders.rank1 import Rank1Coder
-from interp_assert.coders.recipe import recipe_for
 from interp_assert.coders.sparse import encode_topk
 from interp_assert.coders.topk import TopKCoder
 from interp_assert.errors import NonFiniteMeasurement, UsageProblem

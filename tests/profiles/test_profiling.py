@@ -31,7 +31,7 @@ from interp_assert.profiles import (
     register_measurement,
     steering,
 )
-from interp_assert.prompts import LabelledTexts, RepeatedTokenStream, continents, token_pool
+from interp_assert.prompts import LabelledTexts, RepeatedTokenStream, continents, put_into_tokens, token_pool
 from interp_assert.stats.splits import split_by_group
 
 
@@ -93,7 +93,7 @@ def test_steering_in_a_linear_model_is_the_product_with_the_reader(monkeypatch: 
 
     monkeypatch.setattr(steering, "continents", lambda: data)
     [figure] = profile(model, only=["controls/steering"]).figures
-    listed = data.put_into_tokens(model)
+    listed = put_into_tokens(data, model)
     train = split_by_group(listed.labels, listed.groups, seed=0).train
     stream = read_last(model, [listed.rows[i] for i in train], ["blocks.1.resid_post"])["blocks.1.resid_post"]
     labels = listed.labels[train]

@@ -153,7 +153,7 @@ def test_a_text_that_is_too_long_is_named_with_the_limit() -> None:
 
 def test_without_a_tokenizer_there_are_no_tokens() -> None:
     with pytest.raises(UsageProblem, match="no tokenizer"):
-        texts().put_into_tokens(gpt2())
+        put_into_tokens(texts(), gpt2())
 
 
 def open_model(tokenizer: Any, vocab_size: int = 80) -> Any:

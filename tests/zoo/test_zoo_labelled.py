@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from interp_assert import load
-from interp_assert.prompts import labelled_set
+from interp_assert.prompts import labelled_set, put_into_tokens
 from interp_assert.stats import split_by_group
 from interp_assert.stats.auroc import auroc
 from interp_fixtures.zoo import labelled
@@ -68,6 +68,6 @@ def test_logistic_regression_on_words_is_at_chance(claims):
 
 
 def test_models_of_the_zoo_read_these_and_are_told_so(claims):
-    rows = labelled_set("truth").put_into_tokens(load("zoo:gpt2"))
+    rows = put_into_tokens(labelled_set("truth"), load("zoo:gpt2"))
     assert rows.texts == claims.texts
     assert rows.note.startswith("in the wording for small vocabularies (")

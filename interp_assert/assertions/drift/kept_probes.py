@@ -14,7 +14,7 @@ from ...controls import bag_of_words, fit_words
 from ...errors import ContextTooShort
 from ...measures import ProbeScores, read_last
 from ...measures.probes import ProbeProblem
-from ...prompts import SHIPPED_SETS, LabelledTexts
+from ...prompts import SHIPPED_SETS, LabelledTexts, put_into_tokens
 from ...stats import ErrorLevels, Outcome
 from ...stats.auroc import auroc_difference
 from ..probe_auroc import DEFAULTS
@@ -98,7 +98,7 @@ def _known_to_both(model: Model, base: Model, data: LabelledTexts) -> LabelledTe
         if each.tokenizer is None:
             return f"{each.id} has no tokenizer"
         try:
-            rows = left.put_into_tokens(each)
+            rows = put_into_tokens(left, each)
         except ContextTooShort as problem:
             return str(problem)
         if rows.data is None or (rows.dropped and rows.n_groups < LEAST_GROUPS):
